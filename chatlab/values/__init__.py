@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values that every floor speaks, with no dependency but the standard library."""
