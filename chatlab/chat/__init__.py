@@ -1,1 +1,1 @@
-"""TO BE WRITTEN."""
+"""Conversations: context, turns and the live transcript. Reaches the outside only through ports."""

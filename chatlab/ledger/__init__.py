@@ -1,1 +1,1 @@
-"""TO BE WRITTEN."""
+"""Usage and money over time."""

@@ -108,6 +108,7 @@ class Reply:
     model: str  # as requested
     timings: Timings
     reasoning: str = ""
+    reasoning_details: tuple[Mapping[str, Any], ...] = ()
     refusal: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None

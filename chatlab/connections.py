@@ -1,0 +1,87 @@
+"""What is open on behalf of one workbench: gateway, simulator, store. Made on first use, closed once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from chatlab.calls.driver import CallDriver
+from chatlab.gateway.retry import RetryPolicy
+from chatlab.ports import Clock, Gateway
+from chatlab.prices import GenaiPriceBook
+from chatlab.settings import Settings
+
+if TYPE_CHECKING:
+    from chatlab.simulator import Simulator
+    from chatlab.store import DuckStore
+
+
+class Connections:
+    """Opens each outside thing once, off the loop where importing or starting it takes time."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._opening = asyncio.Lock()
+        self._driver: CallDriver | None = None
+        self._store: DuckStore | None = None
+        self._gateway: Gateway | None = None
+        self._simulator: Simulator | None = None
+
+    async def driver(self) -> CallDriver:
+        """Return what runs calls."""
+        if self._driver is None:
+            gateway, store = await self.gateway(), await self.store()
+            self._driver = CallDriver(
+                gateway=gateway,
+                store=store,
+                prices=GenaiPriceBook(),
+                clock=self.clock,
+                retry=RetryPolicy(),
+                random=random.random,
+                simulated=self.settings.simulated,
+            )
+        return self._driver
+
+    async def gateway(self) -> Gateway:
+        """Return the gateway, starting the simulator where it is one."""
+        async with self._opening:
+            if self._gateway is None:
+                self._gateway = await asyncio.to_thread(self._open_gateway)
+        return self._gateway
+
+    async def store(self) -> DuckStore:
+        """Return the store. The file itself is opened by its first use."""
+        async with self._opening:
+            if self._store is None:
+                self._store = await asyncio.to_thread(self._open_store)
+        return self._store
+
+    def _open_store(self) -> DuckStore:
+        from chatlab.store import DuckStore
+
+        return DuckStore(self.settings.store, clock=self.clock)
+
+    def _open_gateway(self) -> Gateway:
+        from chatlab.gateway.client import OpenAIGateway, gateway_name
+
+        if self.settings.gateway_url is not None:
+            url, key = self.settings.gateway_url, self.settings.api_key
+            return OpenAIGateway(base_url=url, api_key=key, name=gateway_name(url), clock=self.clock)
+        from chatlab.simulator import SIMULATOR_KEY, Simulator
+        from chatlab.values.secret import Secret
+
+        self._simulator = Simulator.start(tokens_per_second=self.settings.simulator_pace)
+        return OpenAIGateway(
+            base_url=self._simulator.url, api_key=Secret(SIMULATOR_KEY), name="simulator", clock=self.clock
+        )
+
+    async def close(self) -> None:
+        """Close what is open; everything committed is durable when this returns."""
+        if self._gateway is not None:
+            await self._gateway.close()
+        if self._simulator is not None:
+            await asyncio.to_thread(self._simulator.stop)
+        if self._store is not None:
+            await self._store.close()
