@@ -1,1 +1,17 @@
-"""TO BE WRITTEN."""
+"""The command line. `chatlab --help` loads neither the gateway client, pandas nor DuckDB."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the `chatlab` command and end the process with its exit code."""
+    try:
+        from chatlab.cli.app import run
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        sys.stderr.write("chatlab: the command line needs: pip install 'chatlab-workbench[cli]'\n")
+        sys.exit(2)
+    run()
