@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, price
@@ -150,7 +151,8 @@ class _RunningCall:
         attempt = driver.gateway.attempt(self.call.request)
         await self.stop.run(self._read(attempt, attempt_id))
         if self._headers_commit is not None:
-            await self._headers_commit
+            with suppress(StoreError):  # the end of the attempt brings the generation id once more
+                await self._headers_commit
             self._headers_commit = None
         return price(attempt_id, self.call, attempt.result(), driver.prices)
 

@@ -29,7 +29,7 @@ GROUPS = (
 
 ALIASES = {"group": "group_id", "session": "session_id", "tool": "tool_name", "user": "user_id"}
 
-_PERIOD = re.compile(r"(\d{1,5})\s*([hdw])")
+_PERIOD = re.compile(r"(\d{1,6})\s*([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
