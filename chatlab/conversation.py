@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from chatlab.blocking import StartAnswer, Stream
@@ -13,6 +14,7 @@ from chatlab.chat.transcript import Transcript
 from chatlab.errors import RequestError
 from chatlab.ports import Emit
 from chatlab.targets import Targets
+from chatlab.tools import ToolDefinition
 from chatlab.values.reply import Reply
 
 if TYPE_CHECKING:
@@ -22,7 +24,14 @@ OpenSession: TypeAlias = Callable[[Transcript], Coroutine[Any, Any, Session]]
 
 
 class Bench(Protocol):
-    """What a chat needs from the workbench it belongs to."""
+    """What a chat, and a face that shows it, need from the workbench it belongs to."""
+
+    @property
+    def tool_definitions(self) -> Mapping[str, ToolDefinition]:
+        """Return the tools by name."""
+
+    def models(self) -> pd.DataFrame:
+        """List the gateway's models; blocks."""
 
     @property
     def targets(self) -> Targets:
@@ -38,8 +47,8 @@ class Bench(Protocol):
 class Chat:
     """A conversation that remembers. In a notebook, showing it gives the live chat.
 
-    `transcript` is the conversation as plain data for faces that show it. Every method may be called from
-    any thread; one answer runs at a time.
+    `transcript` is the conversation as plain data for faces that show it, `bench` the workbench. Every
+    method may be called from any thread; one answer runs at a time.
     """
 
     def __init__(
@@ -58,7 +67,7 @@ class Chat:
     ) -> None:
         self.session_id = session_id
         self.transcript = transcript
-        self._bench = bench
+        self.bench = bench
         self._open_session = open_session
         self._title = title
         self._session: Session | None = None
@@ -93,7 +102,7 @@ class Chat:
         with self._lock:
             if self._stream is not None and not self._stream.done:
                 raise RequestError("an answer is still coming in this chat: stop it or wait for it first")
-            self._stream = self._bench.start(answer)
+            self._stream = self.bench.start(answer)
             return self._stream
 
     post = stream
@@ -107,7 +116,7 @@ class Chat:
     @property
     def messages(self) -> pd.DataFrame:
         """The stored messages of the active path, one row each, first message first."""
-        return self._bench.messages(self.session_id)
+        return self.bench.messages(self.session_id)
 
     @property
     def title(self) -> str | None:
@@ -138,9 +147,20 @@ class Chat:
         self._choice = choice
 
     def _resolve(self, choice: Mapping[str, Any], params: Mapping[str, Any]) -> Target:
-        target = self._bench.targets.resolve(**choice, params=params)
+        target = self.bench.targets.resolve(**choice, params=params)
         self.transcript.describe(model=target.model, tool=target.tool_name)
         return target
 
     def __repr__(self) -> str:
         return f"Chat({self.session_id!r}, model={self.model!r}, tool={self.tool!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and its answer, as a thing to show: the first in `chat` after the message `after`."""
+
+    chat: Chat
+    after: str | None
+
+    def __repr__(self) -> str:
+        return f"Exchange(of {self.chat!r})"
