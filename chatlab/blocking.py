@@ -152,8 +152,12 @@ class Stream:
 
     def __iter__(self) -> Iterator[StreamEvent]:
         self._loop.refuse_here()
-        while batch := self._next_batch():
-            yield from batch
+        try:
+            while batch := self._next_batch():
+                yield from batch
+        except KeyboardInterrupt:
+            self._stop_and_save()
+            raise
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         awake = _KeepAwake(asyncio.get_running_loop())
@@ -200,13 +204,8 @@ class Stream:
             gate = threading.Lock()
             gate.acquire()
             self._wake = gate.release
-            if self._batches:
-                continue
-            try:
+            if not self._batches:
                 gate.acquire()
-            except KeyboardInterrupt:
-                self._stop_and_save()
-                raise
 
     async def _next_batch_async(self) -> Sequence[StreamEvent]:
         loop = asyncio.get_running_loop()
