@@ -164,34 +164,43 @@ def _interrupt_stops(stream: Stream) -> Iterator[None]:
 
 
 def answer_object(ending: Ending) -> dict[str, Any]:
-    """Describe an answer as JSON values. Amounts are text, exact; what is not known is null."""
+    """Describe an answer as JSON values, always with the same keys.
+
+    Amounts are text, exact; what is not known, or did not come, is null.
+    """
     error = ending.error
     found = None if error is None else {"kind": type(error).__name__, "message": str(error)}
-    return (_reply_object(ending.reply) if ending.reply is not None else {}) | {"error": found}
+    reply = dict.fromkeys(_REPLY_KEYS) if ending.reply is None else _reply_object(ending.reply)
+    return reply | {"error": found}
+
+
+_COPIED = (
+    "text",
+    "status",
+    "finish_reason",
+    "reasoning",
+    "refusal",
+    "model",
+    "served_model",
+    "provider",
+    "attempts",
+    "simulated",
+    "session_id",
+    "message_id",
+    "call_id",
+    "attempt_id",
+    "generation_id",
+)
+_REPLY_KEYS = (*_COPIED, "usage", "cost_usd", "cost_basis", "timings", "context", "warnings")
 
 
 def _reply_object(reply: Reply) -> dict[str, Any]:
-    timings = asdict(reply.timings)
-    return {
-        "text": reply.text,
-        "status": reply.status,
-        "finish_reason": reply.finish_reason,
-        "reasoning": reply.reasoning or None,
-        "refusal": reply.refusal or None,
-        "model": reply.model,
-        "served_model": reply.served_model,
-        "provider": reply.provider,
-        "usage": asdict(reply.usage) | {"total_tokens": reply.usage.total_tokens} if reply.usage else None,
-        "cost_usd": None if reply.cost.usd is None else format(reply.cost.usd, "f"),
+    usage, usd = reply.usage, reply.cost.usd
+    return {name: getattr(reply, name) for name in _COPIED} | {
+        "usage": asdict(usage) | {"total_tokens": usage.total_tokens} if usage else None,
+        "cost_usd": None if usd is None else format(usd, "f"),
         "cost_basis": reply.cost.basis,
-        "timings": timings | {"tokens_per_second": reply.tokens_per_second},
-        "attempts": reply.attempts,
-        "simulated": reply.simulated,
+        "timings": asdict(reply.timings) | {"tokens_per_second": reply.tokens_per_second},
         "context": asdict(reply.context) if reply.context else None,
         "warnings": list(reply.warnings),
-        "session_id": reply.session_id,
-        "message_id": reply.message_id,
-        "call_id": reply.call_id,
-        "attempt_id": reply.attempt_id,
-        "generation_id": reply.generation_id,
     }

@@ -95,7 +95,7 @@ def _stopped_answer(lab: Workbench) -> Reply:
     reply, _ = _watch(lab.stream(LONG_QUESTION, model="sim/dolphin"), "sim/dolphin", stop_after=STOP_AFTER)
     _check(reply.status == "stopped", "it ended as stopped")
     kept = _stored_texts(lab, str(reply.session_id))[-1]
-    _check(0 < len(kept) and kept == reply.text, f"the {len(kept)} characters that had come are kept")
+    _check(len(kept) > 0 and kept == reply.text, f"the {len(kept)} characters that had come are kept")
     return reply
 
 
