@@ -1,0 +1,32 @@
+-- usage_by_model: tokens, cost and speed per gateway and model as requested.
+--
+-- gateway       openrouter, simulator, or the host of another gateway
+-- model         model as requested
+-- n_calls       logical requests, each counted where its first attempt is
+-- n_attempts    HTTP attempts, retries included
+-- input_tokens  tokens: all input of attempts that told; NULL when none did
+-- output_tokens tokens: all output, likewise
+-- total_tokens  tokens: input plus output, likewise
+-- cost_usd      USD: sum of the known costs, reported and estimated; NULL when none is known
+-- n_reported    attempts whose cost the gateway reported
+-- n_estimated   attempts whose cost is a list price
+-- n_unknown     attempts whose cost is not known; they are not in cost_usd
+-- first_token_s     median seconds to the first text
+-- tokens_per_second median output tokens per second after the first token
+CREATE OR REPLACE VIEW usage_by_model AS
+SELECT
+    gateway,
+    model,
+    count(*) FILTER (attempt_no = 1) AS n_calls,
+    count(*) AS n_attempts,
+    CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
+    CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+    CAST(sum(total_tokens) AS BIGINT) AS total_tokens,
+    sum(cost_usd) AS cost_usd,
+    count(*) FILTER (cost_basis = 'reported') AS n_reported,
+    count(*) FILTER (cost_basis = 'estimated') AS n_estimated,
+    count(*) FILTER (cost_basis = 'unknown') AS n_unknown,
+    median(first_token_s) AS first_token_s,
+    median(tokens_per_second) AS tokens_per_second
+FROM ai_usage
+GROUP BY gateway, model;
