@@ -50,7 +50,6 @@ class ByteStream(Protocol):
     """An open response whose status is a success."""
 
     status: int
-    content_type: str
     generation_id: str | None
 
     def pieces(self) -> AsyncIterator[bytes]:
@@ -149,7 +148,7 @@ class StreamAttempt:
 
     def _head(self, stream: ByteStream) -> HeadersReceived:
         self._headers_s = self._clock.monotonic() - self._t0
-        self._assembler.headers(stream.status, stream.content_type, stream.generation_id)
+        self._assembler.headers(stream.status, stream.generation_id)
         return HeadersReceived(stream.status, stream.generation_id)
 
     def _resume(self) -> None:

@@ -137,7 +137,6 @@ class _Response:
         headers = response.headers
         self._response = response
         self.status = response.status_code
-        self.content_type = headers.get("content-type", "")
         self.generation_id = headers.get("x-generation-id", "")[:_MAX_ID] or None
 
     def pieces(self) -> AsyncIterator[bytes]:

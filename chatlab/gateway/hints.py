@@ -22,7 +22,7 @@ def wait_hint(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the wait in seconds that response headers ask for, or None. Never zero, never negative.
 
     `headers` has lower-case names. `retry-after-ms` goes before `Retry-After` (RFC 9110, section 10.2.3:
-    seconds or a date) and that before `x-ratelimit-reset*`, which comes as seconds, a duration ("1m30s") or an epoch.
+    seconds or a date) and that before `x-ratelimit-reset*`: seconds, a duration ("1m30s") or an epoch.
     """
     milliseconds = decimal(headers.get("retry-after-ms", "")[:_MAX_TEXT])
     if milliseconds is not None and milliseconds > 0:

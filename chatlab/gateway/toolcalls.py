@@ -40,6 +40,9 @@ class ToolCallAssembler:
         self._calls: list[_Call] = []
         self._by_key: dict[Hashable, _Call] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def feed(self, pieces: Any) -> list[ToolCallDelta]:
         """Take the `tool_calls` of one delta or message and return what they add."""
         if not isinstance(pieces, list):
