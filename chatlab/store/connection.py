@@ -85,10 +85,21 @@ def translated(path: Path) -> Iterator[None]:
     """Turn DuckDB's and the system's errors into StoreErrors that name the file and the remedy."""
     try:
         yield
-    except duckdb.Error as error:
-        raise _store_error(path, error) from error
-    except OSError as error:
-        raise StoreUnwritable(f"The store {str(path)!r} cannot be written: {error}.") from error
+    except (duckdb.Error, OSError) as error:
+        raise explained(path, error) from error
+
+
+def explained(path: Path, error: Exception) -> ChatlabError:
+    """Put any error in chatlab's words; one of chatlab's own stays as it is."""
+    if isinstance(error, ChatlabError):
+        return error
+    if isinstance(error, OSError):
+        return StoreUnwritable(f"The store {str(path)!r} cannot be written: {error}.")
+    said = f"{type(error).__name__}: {error}"
+    for sign, kind, meaning in _MEANINGS:
+        if sign in said.lower():
+            return kind(f"The store {str(path)!r} {meaning}. DuckDB said: {error}")
+    return StoreError(f"The store {str(path)!r} failed: {said}")
 
 
 # First match wins: what DuckDB 1.5 and 2.0 say, and what it means here.
@@ -113,11 +124,3 @@ _MEANINGS: tuple[tuple[str, type[ChatlabError], str], ...] = (
     ("checksum", StoreDamaged, "is damaged; copy it and its .wal file aside before anything else"),
     ("serialization error", StoreDamaged, "is damaged; copy it and its .wal file aside before anything else"),
 )
-
-
-def _store_error(path: Path, error: duckdb.Error) -> ChatlabError:
-    said = f"{type(error).__name__}: {error}"
-    for sign, kind, meaning in _MEANINGS:
-        if sign in said.lower():
-            return kind(f"The store {str(path)!r} {meaning}. DuckDB said: {error}")
-    return StoreError(f"The store {str(path)!r} failed: {said}")

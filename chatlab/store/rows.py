@@ -63,11 +63,11 @@ def _existing(
 ) -> set[tuple[Any, ...]]:
     first, *_ = names = KEYS[table]
     wanted = [key[0] for key in keys]
-    found = connection.execute(
-        f"SELECT {', '.join(names)} FROM {table} "
-        f"WHERE {first} BETWEEN ? AND ? AND {first} IN (SELECT unnest(?::{types[first]}[]))",
-        [min(wanted), max(wanted), wanted],
+    sql = (
+        f"SELECT {', '.join(names)} FROM {table} "  # noqa: S608 - names of our own schema
+        f"WHERE {first} BETWEEN ? AND ? AND {first} IN (SELECT unnest(?::{types[first]}[]))"
     )
+    found = connection.execute(sql, [min(wanted), max(wanted), wanted])
     return set(found.fetchall())
 
 
@@ -106,11 +106,12 @@ def _update(
     first = [row.key[0] for row in changed]
     sets = ", ".join(f"{name} = coalesce(new.{name}, old.{name})" for name in facts)
     same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
-    connection.execute(
-        f"UPDATE {table} AS old SET {sets} FROM (SELECT {_unnested(names, types)}) AS new "
-        f"WHERE {same} AND old.{keys[0]} BETWEEN ? AND ?",
-        [*_lists(names, values, types), min(first), max(first)],
+    sql = (
+        f"UPDATE {table} AS old SET {sets} "  # noqa: S608 - names of our own schema
+        f"FROM (SELECT {_unnested(names, types)}) AS new "
+        f"WHERE {same} AND old.{keys[0]} BETWEEN ? AND ?"
     )
+    connection.execute(sql, [*_lists(names, values, types), min(first), max(first)])
 
 
 def _names(values: Sequence[Values]) -> list[str]:

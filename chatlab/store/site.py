@@ -1,4 +1,4 @@
-"""One store file as this process sees it: opened by the lease, brought up to date once, then read and written.
+"""One store file as this process sees it: brought up to date once, then read and written by leases.
 
 Lease, file and presence belong together: nobody touches the file without the lease, and nobody holds the
 lease without saying so.

@@ -129,7 +129,7 @@ class DuckStore:
         return await self._run(lambda: read_status(self._site))
 
     async def close(self) -> None:
-        """Write what is queued, end the threads and take this process off the store. Closing twice is fine."""
+        """Write what is queued, end the threads and take this process off the store; twice is fine."""
         self._closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._end)
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from chatlab.errors import ChatlabError, StoreError
-from chatlab.store.connection import translated
+from chatlab.errors import ChatlabError
+from chatlab.store.connection import explained
 from chatlab.store.records import Row, Values, rows
 from chatlab.store.rows import Columns, column_types, write
 from chatlab.store.site import Site, closed
@@ -88,7 +88,7 @@ class Writer:
                 with self._site.writing() as connection:
                     self._use(connection)
             except Exception as error:  # noqa: BLE001 - no commit may wait for ever, whatever went wrong
-                self._fail_all(self._explained(error))
+                self._fail_all(explained(self._site.path, error))
 
     def _has_work(self) -> bool:
         with self._changed:
@@ -128,7 +128,7 @@ class Writer:
                 for commit in group:
                     self._write_group(connection, [commit], columns)
                 return
-            group[0].error = self._explained(error)
+            group[0].error = explained(self._site.path, error)
         _answer(group)
 
     def _write(
@@ -140,7 +140,8 @@ class Writer:
             write(connection, spelled, columns)
             connection.commit()
         except BaseException:
-            _roll_back(connection)
+            with suppress(duckdb.Error):  # DuckDB has rolled back by itself when the commit failed
+                connection.rollback()
             raise
 
     def _spell(self, record: Record) -> Iterable[Row]:
@@ -153,17 +154,6 @@ class Writer:
         for commit in group:
             commit.error = error
         _answer(group)
-
-    def _explained(self, error: Exception) -> ChatlabError:
-        try:
-            with translated(self._site.path):
-                raise error
-        except ChatlabError as known:
-            return known
-        except Exception as unknown:  # noqa: BLE001 - a value of a type no column takes, for one
-            failure = StoreError(f"The store {str(self._site.path)!r} cannot write this: {unknown!r}")
-            failure.__cause__ = unknown
-            return failure
 
 
 def _answer(group: Iterable[_Commit]) -> None:
