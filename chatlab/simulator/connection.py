@@ -47,6 +47,7 @@ class Response:
         self._chunked = request.version != "1.0"
         asked = request.headers.get("connection", "").lower()
         self.keeps_alive = self._chunked and "close" not in asked
+        self._bodiless = request.method == "HEAD"
         self.started = False
         self._head = b""
 
@@ -61,7 +62,7 @@ class Response:
         """Send a whole response."""
         fields = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
         self.started = True
-        await self._connection.put(self._compose_head(status, fields) + body)
+        await self._connection.put(self._compose_head(status, fields) + (b"" if self._bodiless else body))
 
     def start(self, status: int, *, content_type: str, headers: Mapping[str, str]) -> None:
         """Begin a streamed response; its head leaves with the first bytes of the body."""
@@ -71,7 +72,7 @@ class Response:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the body at once, as one HTTP chunk; `last` ends the response with it."""
-        if self._chunked:
+        if self._chunked and data:  # an empty chunk would be the end
             data = b"%x\r\n%b\r\n" % (len(data), data) + (b"0\r\n\r\n" if last else b"")
         head, self._head = self._head, b""
         await self._connection.put(head + data)

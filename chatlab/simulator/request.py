@@ -21,12 +21,8 @@ class Turn:
 
     role: str
     text: str
+    tokens: int  # that it adds to the prompt
     attachments: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens this message adds to the prompt."""
-        return count_tokens(self.text) + TOKENS_PER_MESSAGE + TOKENS_PER_ATTACHMENT * self.attachments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +116,13 @@ def _turn(position: int, message: Any) -> Turn:
         raise Refusal(400, f"messages[{position}].role must be one of {', '.join(ROLES)}.")
     content = message.get("content")
     if content is None or isinstance(content, str):
-        return Turn(role, content or "")
+        return Turn(role, content or "", TOKENS_PER_MESSAGE + count_tokens(content or ""))
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise Refusal(400, f"messages[{position}].content must be a text or a list of parts.")
     texts = [part["text"] for part in content if isinstance(part.get("text"), str)]
-    return Turn(role, "\n".join(texts), len(content) - len(texts))
+    text, attachments = "\n".join(texts), len(content) - len(texts)
+    tokens = TOKENS_PER_MESSAGE + count_tokens(text) + TOKENS_PER_ATTACHMENT * attachments
+    return Turn(role, text, tokens, attachments)
 
 
 def _optional(data: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
@@ -132,7 +130,7 @@ def _optional(data: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     accepted = (int, float) if kind is float else kind
     if value is None or (isinstance(value, accepted) and not isinstance(value, bool)):
         return value
-    raise Refusal(400, f"{name} must be of type {kind.__name__}, not {value!r}.")
+    raise Refusal(400, f"{name} must be of type {kind.__name__}, not {type(value).__name__}.")
 
 
 def _max_tokens(data: Mapping[str, Any]) -> int | None:
