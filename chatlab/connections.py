@@ -72,7 +72,12 @@ class Connections:
         from chatlab.simulator import SIMULATOR_KEY, Simulator
         from chatlab.values.secret import Secret
 
-        self._simulator = Simulator.start(tokens_per_second=self.settings.simulator_pace)
+        pace = self.settings.simulator_pace
+        self._simulator = (
+            Simulator.start(tokens_per_second=pace)
+            if pace
+            else Simulator.start(first_token_s=0, tokens_per_second=None)
+        )
         return OpenAIGateway(
             base_url=self._simulator.url, api_key=Secret(SIMULATOR_KEY), name="simulator", clock=self.clock
         )

@@ -57,7 +57,7 @@ class Readings:
         """
         columns = group_columns(by)
         start = period_start(since, self._clock.now())
-        return self._read(lambda store: store.usage(columns, start))
+        return self._read(lambda store: store.usage(columns, since=start))
 
     def models(self, *, refresh: bool = False) -> pd.DataFrame:
         """List the gateway's models with context length and prices (USD per million tokens).
@@ -68,16 +68,22 @@ class Readings:
 
     async def _models(self, refresh: bool) -> pd.DataFrame:
         store, gateway = await self._connections.store(), await self._connections.gateway()
-        listed = await store.models(gateway.name)
-        if len(listed) and not refresh:
-            return listed
+        if not refresh:
+            listed = _of_gateway(await store.models(), gateway.name)
+            if len(listed):
+                return listed
         now = self._clock.now()
         cards = await gateway.models()
         await store.commit(*(ModelListed(gateway=gateway.name, fetched_at=now, card=card) for card in cards))
-        return await store.models(gateway.name)
+        return _of_gateway(await store.models(), gateway.name)
 
     def _read(self, read: Callable[[DuckStore], Awaitable[T]]) -> T:
         async def work() -> T:
             return await read(await self._connections.store())
 
         return self._loop.run(work())
+
+
+def _of_gateway(models: pd.DataFrame, gateway: str) -> pd.DataFrame:
+    """Keep one gateway's models: a file may hold the lists of several."""
+    return models[models["gateway"] == gateway].reset_index(drop=True)

@@ -9,6 +9,7 @@ the environment.
     AI_DEFAULT_MODEL    the model of calls and tools that name none
     CHATLAB_STORE       the store's file
     CHATLAB_USER, CHATLAB_GROUP   whom usage is recorded for
+    CHATLAB_SIMULATOR_PACE        tokens per second of the simulator; 0 answers at once
 
 A key alone means OpenRouter; neither URL nor key means the simulator. Simulated rows never share a file
 with paid ones: they go to `data/simulator.duckdb`, or with a store named `lab.duckdb` to
@@ -45,6 +46,7 @@ from chatlab.model_ids import SIMULATOR_MODEL, SIMULATOR_PREFIX, check_model_id
 from chatlab.values.secret import Secret
 
 SIMULATOR = "simulator"
+SIMULATOR_PACE = 60.0
 TOOL_FOLDER = "tool_definitions"
 
 
@@ -64,6 +66,7 @@ class Settings:
     simulated: bool
     user: str | None = None
     group: str | None = None
+    simulator_pace: float = SIMULATOR_PACE  # tokens per second; 0: as fast as it can
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -84,7 +87,7 @@ class Settings:
         Raises MissingKey, KeyMismatch, ModelNameInvalid, or ConfigurationError for anything else; the
         message names the variable, where it was set, and what to do.
         """
-        given = {"gateway": gateway, "model": model, "user": user, "group": group}
+        given = {"gateway": gateway, "model": model, "user": user, "group": group, "pace": None}
         given["store"] = None if store is None else str(store)
         key = Secret(api_key) if isinstance(api_key, str) else api_key
         places = _Places(given, key, os.environ if environ is None else environ, directory or Path.cwd())
@@ -110,6 +113,7 @@ class Settings:
             simulated=address.simulated,
             user=user.value if user else None,
             group=group.value if group else None,
+            simulator_pace=_simulator_pace(places),
             sources=address.sources | {name: value.place for name, value in found.items() if value},
         )
         if model:
@@ -141,6 +145,21 @@ class Settings:
                 f"for example AI_DEFAULT_MODEL={'openai/gpt-5-mini' if self.is_openrouter else 'NAME'}"
             )
         return self.default_model
+
+
+def _simulator_pace(places: _Places) -> float:
+    found = places.find("pace", "CHATLAB_SIMULATOR_PACE")
+    if found is None:
+        return SIMULATOR_PACE
+    try:
+        pace = float(found.value)
+    except ValueError:
+        pace = -1.0
+    if not 0 <= pace < float("inf"):
+        raise ConfigurationError(
+            f"{found.value!r} ({found.place}) is not a number of tokens per second, from 0 on"
+        )
+    return pace
 
 
 @dataclass(frozen=True, slots=True)
