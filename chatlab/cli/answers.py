@@ -42,9 +42,6 @@ class Ending:
 class AnswerView(Protocol):
     """Where the pieces of an answer are shown."""
 
-    def begin(self) -> None:
-        """The question is on its way."""
-
     def text(self, piece: str) -> None:
         """Show a further piece."""
 
@@ -53,43 +50,30 @@ class AnswerView(Protocol):
 
 
 class StreamedView:
-    """Shows the answer while it comes."""
+    """Shows the answer while it comes; the speaker is named with the first piece."""
 
     def __init__(self) -> None:
         self._terminal = is_terminal(sys.stdout)
         self._neutraliser = Neutraliser()
-        self._shown = ""  # the last piece written: tells whether a line break is due
+        self._last = ""  # the last piece shown
         self._reader_left = False
-
-    def begin(self) -> None:
-        """Name the speaker, on a terminal."""
-        if self._terminal:
-            self._write(styled("Assistant:", "bold", sys.stdout) + " ")
 
     def text(self, piece: str) -> None:
         """Write a further piece at once; harmless on a terminal, exact in a pipe."""
-        shown = self._neutraliser.feed(piece) if self._terminal else piece
-        if shown:
-            self._write(shown)
-            self._shown = shown
+        self._show(self._neutraliser.feed(piece) if self._terminal else piece)
 
     def end(self, ending: Ending) -> None:
-        """Finish the last line, then tell about model, tokens and cost."""
-        self.text_end(ending.reply)
-        if ending.reply is not None:
-            self._footer(ending.reply)
+        """Finish the last line, then tell about model, tokens and cost, and about an error."""
+        reply = ending.reply
+        if reply is not None and not self._last:
+            self.text(reply.text or reply.refusal)
+        self._show(self._neutraliser.end())
+        if self._last and not self._last.endswith("\n"):
+            self._write("\n")
+        if reply is not None and (self._last or ending.error is None):
+            self._footer(reply)
         if ending.error is not None:
             say(str(ending.error))
-
-    def text_end(self, reply: Reply | None) -> None:
-        """Write what is left of the text; a refusal stands where there is none."""
-        if not self._shown and reply is not None:
-            self.text(reply.text or reply.refusal)
-        if self._terminal and (held := self._neutraliser.end()):
-            self._write(held)
-            self._shown = held
-        if self._terminal or (self._shown and not self._shown.endswith("\n")):
-            self._write("\n" if not self._shown.endswith("\n") else "")
 
     def _footer(self, reply: Reply) -> None:
         for warning in reply.warnings:
@@ -100,6 +84,14 @@ class StreamedView:
         else:
             sys.stderr.write(f"{footer}\n")
             sys.stderr.flush()
+
+    def _show(self, text: str) -> None:
+        if not text:
+            return
+        if self._terminal and not self._last:
+            self._write(styled("Assistant:", "bold", sys.stdout) + " ")
+        self._write(text)
+        self._last = text
 
     def _write(self, text: str) -> None:
         """Write now. A reader that leaves does not end the answer: the rest is still received and saved."""
@@ -116,9 +108,6 @@ class StreamedView:
 class QuietView:
     """Shows nothing while the answer comes: for output that is made from the whole."""
 
-    def begin(self) -> None:
-        """Say nothing."""
-
     def text(self, piece: str) -> None:
         """Show nothing."""
 
@@ -130,8 +119,7 @@ class QuietView:
 
 def follow(stream: Stream, view: AnswerView) -> Ending:
     """Show an answer to its end. Ctrl-C stops it and keeps what has come; pressed again it interrupts."""
-    view.begin()
-    ending = Ending(None)
+    ending: Ending | None = None
     with _interrupt_stops(stream):
         for event in stream:
             match event:
@@ -143,6 +131,8 @@ def follow(stream: Stream, view: AnswerView) -> Ending:
                     ending = Ending(event.reply)
                 case Failed():
                     ending = Ending(event.reply, event.error)
+    if ending is None:  # it broke without saying so: the stream's own result tells why
+        ending = Ending(stream.result())
     view.end(ending)
     return ending
 

@@ -60,13 +60,13 @@ for command in (ask, chat, usage, sql, models, tools, doctor, simulator, demo):
 
 def run() -> None:
     """Run the program on this process's arguments and streams, and exit."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         _accept_any_text(stream)
     app(prog_name="chatlab")
 
 
 def _accept_any_text(stream: TextIO) -> None:
-    """Write a character that the encoding lacks as `?` rather than fail in the middle of an answer."""
+    """Replace what the encoding lacks, rather than fail on a byte of a piped diff or in mid-answer."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")

@@ -113,7 +113,6 @@ def _continued(lab: Workbench, wanted: _Wanted) -> Stream:
 
 
 def _whole_answer(lab: Workbench, wanted: _Wanted, view: AnswerView) -> Ending:
-    view.begin()
     try:
         ending = Ending(lab.ask(wanted.question, stream=False, **wanted.choices))
     except GatewayError as error:

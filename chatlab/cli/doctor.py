@@ -12,6 +12,7 @@ from chatlab.cli.exits import NOT_FOUND
 from chatlab.cli.options import JsonOption, workbench
 from chatlab.cli.tables import json_text
 from chatlab.cli.terminal import safe_label, styled
+from chatlab.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from chatlab.checkup import Check
@@ -27,8 +28,7 @@ def doctor(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
       chatlab doctor
       chatlab doctor --json | jq '.[] | select(.ok | not)'
     """
-    with workbench(ctx) as lab:
-        checks = lab.doctor()
+    checks = _checks(ctx)
     if as_json:
         sys.stdout.write(json_text([asdict(check) for check in checks], indent=1) + "\n")
     else:
@@ -36,6 +36,16 @@ def doctor(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
         sys.stdout.write("".join(_line(check, width) for check in checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(NOT_FOUND)
+
+
+def _checks(ctx: typer.Context) -> list[Check]:
+    try:
+        with workbench(ctx) as lab:
+            return lab.doctor()
+    except ConfigurationError as error:
+        from chatlab.checkup import Check
+
+        return [Check(name="configuration", ok=False, detail=type(error).__name__, remedy=str(error))]
 
 
 def _line(check: Check, width: int) -> str:

@@ -72,6 +72,15 @@ def abandon_stdout() -> None:
     os.close(nowhere)
 
 
+def _reader_left() -> bool:
+    """Tell whether it is our own output that nobody reads any more."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
 class GuardedGroup(TyperGroup):
     """The boundary of every command: an error that chatlab raises on purpose is one line, no traceback."""
 
@@ -87,6 +96,8 @@ class GuardedGroup(TyperGroup):
             say("interrupted")
             raise Exit(INTERRUPTED) from None
         except BrokenPipeError:
+            if not _reader_left():
+                raise
             abandon_stdout()
             raise Exit(0) from None
         return result
