@@ -34,8 +34,11 @@ def url_problem(url: str, place: str) -> str | None:
     The text shows no more of it than its host, since people paste keys into URLs; for the same reason this
     returns the problem instead of raising it, so that no traceback has the URL among its local variables.
     """
-    parts = split_url(url)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = split_url(url)
+    except ValueError:
+        parts = SplitResult("", "", "", "", "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return (
             f"{place} is not a URL that can be used: give the gateway's base URL, like {OPENROUTER_URL}, "
             "or 'simulator' for the built-in one"
@@ -97,8 +100,11 @@ def _check_home(key: OfferedKey, parts: SplitResult, url_place: str) -> None:
 
 def _is_at_home(key: OfferedKey, parts: SplitResult) -> bool:
     """Whether the key was set for this very origin, or for none that could be told."""
-    home = split_url(key.home) if key.home else None
-    return home is None or not home.hostname or _origin(home) == _origin(parts)
+    try:
+        home = split_url(key.home or "")
+    except ValueError:
+        return True
+    return not home.hostname or _origin(home) == _origin(parts)
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
@@ -106,17 +112,13 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or default
 
 
-def split_url(url: str) -> SplitResult | None:
-    """Take a URL apart, host in lower case and without a slash at its end; None when it is none."""
+def split_url(url: str) -> SplitResult:
+    """Take a URL apart, host in lower case and without a slash at its end. Raises ValueError."""
     if re.search(r"[\s\\\x00-\x1f\x7f]", url):  # urlsplit would drop some of these silently
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # a port that is no number, a broken IPv6 address
-        return None
-    if port == 0:
-        return None
+        raise ValueError("not a URL")
+    parts = urlsplit(url)
+    if parts.port == 0:  # reading the port raises ValueError when it is no number
+        raise ValueError("not a port")
     return parts._replace(netloc=parts.netloc.lower(), path=parts.path.rstrip("/"))
 
 

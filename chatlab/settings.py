@@ -28,7 +28,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -123,7 +122,7 @@ class Settings:
     @property
     def is_openrouter(self) -> bool:
         """Whether the gateway is OpenRouter itself."""
-        return self.gateway_url is not None and is_openrouter(urlsplit(self.gateway_url))
+        return self.gateway_url is not None and is_openrouter(split_url(self.gateway_url))
 
     def check_model(self, model: str, *, named_by: str = "the call") -> None:
         """Raise ModelNameInvalid for an id that this gateway cannot have; others are left to the gateway."""
@@ -255,9 +254,9 @@ def _address(places: _Places) -> _Address:
     elif url.value.lower() == SIMULATOR:
         return _Address(sources={"gateway_url": url.place})
     problem = url_problem(url.value, url.place)
-    parts = split_url(url.value)
-    if problem or parts is None:
+    if problem:
         raise ConfigurationError(problem)
+    parts = split_url(url.value)
     key = choose_key(places.key(for_openrouter=is_openrouter(parts)), parts, url.place)
     sources = {"gateway_url": url.place} | ({"api_key": key.place} if key else {})
     return _Address(url=parts.geturl(), key=key.secret if key else None, sources=sources)
