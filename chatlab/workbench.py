@@ -6,10 +6,10 @@ loaded on first use, on the background loop.
 
 from __future__ import annotations
 
-import atexit
+import concurrent.futures.thread
+import threading
 import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import wait as wait_for_futures
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -272,10 +272,10 @@ class Workbench(Readings):
             return
         self._closed = True
         running = list(self._running)
-        wait_for_futures([stream.future for stream in running], timeout=DRAIN_S)
+        concurrent.futures.wait([stream.future for stream in running], timeout=DRAIN_S)
         for stream in running:
             stream.stop()
-        wait_for_futures([stream.future for stream in running], timeout=DRAIN_S)
+        concurrent.futures.wait([stream.future for stream in running], timeout=DRAIN_S)
         self._loop.run(self._connections.close())
 
     def __enter__(self) -> Self:
@@ -326,8 +326,12 @@ class Workbench(Readings):
 _OPEN: weakref.WeakSet[Workbench] = weakref.WeakSet()
 
 
-@atexit.register
 def _close_all() -> None:
     """Save what is still running when the interpreter ends."""
     for workbench in list(_OPEN):
         workbench.close()
+
+
+# atexit comes too late: by then the interpreter has shut the thread pools that saving needs. This hook is the
+# one that the pools themselves use; hooks run in reverse, so theirs has to be registered first, by its import.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001
