@@ -16,8 +16,8 @@ from chatlab.values.events import GatewayEvent, ReasoningDelta, TextDelta, Usage
 _OVERRIDING = frozenset({"error", "content_filter"})  # finish reasons that count even when not the first
 _FACTS = ("model", "provider", "id")
 _MAX_FACT = 200  # characters of a name or an id
+_TELLING = frozenset({"usage", "error", "x_groq"})
 _PLAIN_CHUNK = 6  # keys of a chunk that has only an id, its kind, time, model, provider and choices
-_PLAIN_DELTA = 2  # keys of a delta that has only role and content
 
 
 class Answer:
@@ -51,7 +51,7 @@ class Answer:
             for choice in choices:
                 if type(choice) is dict:
                     self._take_choice(choice, out)
-        if len(chunk) > _PLAIN_CHUNK or "usage" in chunk or "error" in chunk:
+        if len(chunk) > _PLAIN_CHUNK or not chunk.keys().isdisjoint(_TELLING):
             self._take_rest(chunk, out)
 
     def take_text(self, text: str, out: list[GatewayEvent]) -> None:
@@ -99,8 +99,9 @@ class Answer:
 
     def _take_delta(self, delta: dict[str, Any], out: list[GatewayEvent]) -> None:
         content = delta.get("content")
-        rich = len(delta) > _PLAIN_DELTA
-        thought = self._thought(delta) if rich or "content" not in delta else ""
+        keys = len(delta)
+        rich = keys > 2 or "content" not in delta or (keys == 2 and "role" not in delta)
+        thought = self._thought(delta) if rich else ""
         if content and type(content) is not str:
             content, thinking = split_content(content) if isinstance(content, list) else ("", "")
             thought = thought or thinking
@@ -108,7 +109,7 @@ class Answer:
             self.take_reasoning(thought, out)
         if content:
             self.take_text(content, out)
-        if rich or "content" not in delta:
+        if rich:
             self._take_rare(delta, out)
 
     def _thought(self, delta: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ from chatlab.values.usage import Charge
 KEPT_LIMIT = 64 * 1024 * 1024  # characters of an answer, or bytes of one JSON document
 _BOM = b"\xef\xbb\xbf"
 _SNIFFED = 512  # bytes of white space before the byte that tells what a body is
-_SMALL_DOCUMENT = 64 * 1024  # bytes; one that is complete is read at once, although the body has not ended
+_SMALL_DOCUMENT = 64 * 1024  # bytes; an error that is complete is read although the body has not ended
+_ERROR_KEY = b'"error"'
 _HTML = "an HTML page instead of a chat completion"
 _JOINED = ("content", "reasoning", "reasoning_content")
 
@@ -67,9 +68,9 @@ class ReplyAssembler:
     def feed(self, data: bytes) -> list[GatewayEvent]:
         """Take the next bytes of the body and return what they say. Never raises."""
         out: list[GatewayEvent] = []
+        self._bytes += len(data)
         if self.done:
             return out
-        self._bytes += len(data)
         if self._start is not None:
             data = self._decide(data)
         if self._document is not None:
@@ -192,8 +193,8 @@ class ReplyAssembler:
         document = self._document = (self._document or bytearray()) + data
         if len(document) > KEPT_LIMIT:
             self.fail(self._faults.protocol(f"a body of more than {KEPT_LIMIT} bytes"))
-        elif len(document) < _SMALL_DOCUMENT and document.endswith((b"}", b"}\n")):
-            self._try_document(bytes(document), out)
+        elif len(document) < _SMALL_DOCUMENT and _ERROR_KEY in document and document.endswith((b"}", b"}\n")):
+            self._try_document(bytes(document), out, errors_only=True)
 
     def _read_document(self, out: list[GatewayEvent]) -> None:
         """Read the body as a whole: one document, or an event stream in disguise, or neither."""
@@ -206,14 +207,16 @@ class ReplyAssembler:
             if not self.done and not self._events:
                 self.fail(self._faults.protocol("JSON that is incomplete or broken"))
 
-    def _try_document(self, body: bytes, out: list[GatewayEvent]) -> bool:
-        """Read the body if it is one JSON value by now."""
+    def _try_document(self, body: bytes, out: list[GatewayEvent], *, errors_only: bool = False) -> bool:
+        """Read the body if it is one JSON value by now; `errors_only`, and if that is an error."""
         try:
             value = clean(parse_json(body.removeprefix(_BOM))[0])
         except MALFORMED:
             return False
         if isinstance(value, list) and value:
             value = value[0]
+        if errors_only and not (isinstance(value, dict) and value.get("error")):
+            return False
         self._events += 1
         if isinstance(value, dict):
             nested = value.get("provider")
@@ -247,8 +250,6 @@ class ReplyAssembler:
             return
         if self._joiners or not plain:
             chunk = self._repair(chunk, plain=plain)
-        if not event.framed:
-            self._malformed += 1
         if event.name == b"error" and "error" not in chunk:
             chunk = {"error": chunk}
         self._events += 1

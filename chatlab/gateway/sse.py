@@ -33,7 +33,6 @@ class SseDecoder:
 
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
         self.comments = 0
-        self.junk = 0  # lines that are neither field nor comment
         self._limit = limit
         self._pieces: list[bytes] = []  # of the line that is not complete yet
         self._pieces_size = 0
@@ -124,5 +123,4 @@ class SseDecoder:
         elif field == b"error" and value:
             events.append(SseEvent(value.strip(), b"error", framed=False))
         elif field not in (b"data", b"id", b"retry"):
-            self.junk += 1
             events.append(SseEvent(line, framed=False))

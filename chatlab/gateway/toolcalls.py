@@ -86,7 +86,9 @@ class ToolCallAssembler:
     def _is_another(call: _Call, call_id: str, name: str) -> bool:
         if call_id and call.call_id and call_id != call.call_id:
             return True
-        return bool(name and call.name and call.arguments and call.is_complete() and call_id != call.call_id)
+        if call_id and call_id == call.call_id:
+            return False
+        return bool(name and call.name and call.arguments and call.is_complete())
 
 
 def _text(value: Any) -> str:
