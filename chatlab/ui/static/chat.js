@@ -1,0 +1,414 @@
+// @ts-check
+// The chat view: shows what the kernel sends and sends back what the reader does. Nothing is decided here.
+// HTML from the kernel is safe (chatlab/ui/markdown.py) and is the only thing that is ever set as HTML.
+
+/** @typedef {{text: string, title: string, kind: string}} Label */
+/** @typedef {[string[], string]} Body  closed blocks and open HTML */
+/** @typedef {{id: string, parent: string | null, role: string, model: string, status: string, note: string,
+ *   error: string, said: string, footer: Label[], body: Record<string, Body>}} Node_ */
+/** @typedef {{nodes: Map<string, Node_>, head: string | null, facts: Record<string, any>, next: number}} State */
+/** @typedef {{id: string, text: string, detail: string}} Choice */
+
+/** @returns {State} */
+export const emptyState = () => ({ nodes: new Map(), head: null, facts: {}, next: -1 });
+
+/**
+ * Follow one message; the same as chatlab/ui/front.py. Returns "all", "gap", null (not for us), or the operations.
+ * @param {State} state @param {any} message @param {string} name
+ * @returns {"all" | "gap" | null | any[][]}
+ */
+export function reduce(state, message, name) {
+  if (message.t === "snap") {
+    if (message.to !== name && state.next >= 0) return null;
+    const { nodes, head, facts } = message.state;
+    state.nodes = new Map(nodes.map((/** @type {Node_} */ node) => [node.id, node]));
+    state.head = head;
+    state.facts = { ...facts };
+    state.next = message.seq;
+    return "all";
+  }
+  if (message.t !== "ops" || state.next < 0) return null;
+  if (message.seq !== state.next) {
+    state.next = -1;
+    return "gap";
+  }
+  state.next += 1;
+  for (const [kind, a, b, c] of message.ops) {
+    if (kind === "add") state.nodes.set(a.id, a);
+    else if (kind === "head") state.head = a;
+    else if (kind === "describe") Object.assign(state.facts, a);
+    else if (kind === "set") Object.assign(node_(state, a), b);
+    else if (kind === "body") node_(state, a).body[b] = patched(node_(state, a).body[b], c);
+  }
+  return message.ops;
+}
+
+/** @param {State} state @param {string} id @returns {Node_} */
+const node_ = (state, id) => /** @type {Node_} */ (state.nodes.get(id));
+
+/** @param {Body} body @param {any[]} patch @returns {Body} */
+function patched([closed, open], [keep, added, prefix, suffix, middle]) {
+  return [[...closed.slice(0, keep), ...added], open.slice(0, prefix) + middle + open.slice(open.length - suffix)];
+}
+
+/**
+ * @param {string} tag @param {string} name @param {Record<string, any>} [props] @param {...(Node | string)} children
+ * @returns {any}
+ */
+function make(tag, name, props = {}, ...children) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  for (const [key, value] of Object.entries(props)) {
+    if (key in element) /** @type {any} */ (element)[key] = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** The blocks of one field of one message: finished ones keep their elements, the open one is set anew. */
+class Document_ {
+  /** @param {HTMLElement} host */
+  constructor(host) {
+    this.host = host;
+    /** @type {string[]} */ this.closed = [];
+    /** @type {HTMLElement} */ this.tail = make("div", "cl-open");
+    host.append(this.tail);
+  }
+
+  /** @param {Body} body */
+  show([closed, open]) {
+    let keep = 0;
+    while (keep < this.closed.length && keep < closed.length && this.closed[keep] === closed[keep]) keep += 1;
+    for (let i = this.closed.length; i > keep; i -= 1) this.host.children[i - 1].remove();
+    for (const html of closed.slice(keep)) this.tail.before(withCopyButtons(make("div", "cl-block", { innerHTML: html })));
+    this.closed = closed;
+    if (this.tail.innerHTML !== open) this.tail.innerHTML = open;
+    withCopyButtons(this.tail);
+  }
+}
+
+/** @param {HTMLElement} element */
+function withCopyButtons(element) {
+  for (const box of element.querySelectorAll(".cl-code")) {
+    const code = /** @type {HTMLElement} */ (box.querySelector("code"));
+    box.append(copyButton("Copy code", () => code.textContent ?? ""));
+  }
+  return element;
+}
+
+/** @param {string} label @param {() => string} text */
+function copyButton(label, text) {
+  const button = make("button", "cl-copy", { type: "button", title: label, "aria-label": label, textContent: "Copy" });
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Not allowed";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  };
+  return button;
+}
+
+/** One message. */
+class Message {
+  /** @param {Node_} node */
+  constructor(node) {
+    this.text = make("div", "cl-text jp-RenderedHTMLCommon", { dir: "auto" });
+    this.thought = make("div", "cl-thought jp-RenderedHTMLCommon", { dir: "auto" });
+    this.fold = make("details", "cl-reasoning", { hidden: true }, make("summary", "", { textContent: "Reasoning" }), this.thought);
+    this.note = make("p", "cl-note", { role: "status", hidden: true });
+    this.error = make("p", "cl-error", { role: "alert", hidden: true });
+    this.foot = make("footer", "cl-foot");
+    const who = make("h6", "cl-who", { textContent: node.role === "user" ? "You" : node.model || "Assistant" });
+    this.root = make("article", `cl-message cl-${node.role}`, {}, who, this.fold, this.text, this.note, this.error, this.foot);
+    this.docs = { text: new Document_(this.text), reasoning: new Document_(this.thought) };
+    this.touched = false;
+    this.fold.addEventListener("click", () => { this.touched = true; });
+    if (node.role === "user") this.text.textContent = node.said;
+    this.show(node);
+  }
+
+  /** @param {Node_} node */
+  show(node) {
+    const streaming = node.status === "streaming";
+    if (node.role !== "user") this.showBodies(node, streaming);
+    this.root.dataset.status = node.status;
+    this.root.setAttribute("aria-busy", String(streaming));
+    for (const [element, words] of [[this.note, node.note], [this.error, node.error]]) {
+      element.hidden = !words;
+      element.textContent = words;
+    }
+    const badge = { stopped: "stopped", partial: "cut off", error: "failed" }[node.status];
+    const labels = badge ? [{ text: badge, title: "How this answer ended", kind: node.status }, ...node.footer] : node.footer;
+    this.foot.replaceChildren(...labels.map((label) => make("span", `cl-label cl-${label.kind}`, { textContent: label.text, title: label.title })));
+    if (node.role === "assistant" && !streaming) this.foot.append(copyButton("Copy answer", () => this.text.innerText));
+  }
+
+  /** @param {Node_} node @param {boolean} streaming */
+  showBodies(node, streaming) {
+    const { text, reasoning } = node.body;
+    const spoke = text[0].length > 0 || text[1] !== "";
+    this.docs.text.show(text);
+    this.docs.reasoning.show(reasoning);
+    this.fold.hidden = reasoning[0].length === 0 && reasoning[1] === "";
+    if (!this.touched) this.fold.open = streaming && !spoke;  // open while it is all there is
+    this.root.classList.toggle("cl-waiting", streaming && !spoke && this.fold.hidden);
+  }
+}
+
+/** A button with a searchable list under it. Closes on Escape, on leaving and on choosing. */
+class Picker {
+  /** @param {string} label @param {(id: string) => void} choose @param {boolean} free  whether any text may be chosen */
+  constructor(label, choose, free) {
+    this.choose = choose;
+    this.free = free;
+    /** @type {Choice[]} */ this.choices = [];
+    this.value = make("span", "cl-value");
+    this.button = make("button", "cl-pick", { type: "button", title: `Choose the ${label.toLowerCase()}`, "aria-haspopup": "listbox", "aria-expanded": "false" }, make("span", "cl-key", { textContent: label }), this.value);
+    this.search = make("input", "cl-search", { type: "text", placeholder: free ? "Search, or type a model id" : "Search", "aria-label": `Search ${label.toLowerCase()}`, spellcheck: false });
+    this.list = make("ul", "cl-list", { role: "listbox", "aria-label": label });
+    this.popup = make("div", "cl-popup", { hidden: true }, this.search, this.list);
+    this.root = make("div", "cl-picker", {}, this.button, this.popup);
+    this.at = 0;
+    this.button.onclick = () => this.toggle(this.popup.hidden);
+    this.search.oninput = () => this.fill();
+    this.root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
+    this.root.addEventListener("focusout", (/** @type {FocusEvent} */ event) => {
+      if (!this.root.contains(event.relatedTarget)) this.toggle(false);
+    });
+  }
+
+  /** @param {boolean} open */
+  toggle(open) {
+    this.popup.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+    if (!open) return;
+    this.search.value = "";
+    this.fill();
+    this.search.focus();
+  }
+
+  fill() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const found = this.choices.filter((choice) => `${choice.text} ${choice.detail}`.toLowerCase().includes(wanted));
+    if (this.free && wanted && !found.some((choice) => choice.id === wanted)) {
+      found.push({ id: this.search.value.trim(), text: this.search.value.trim(), detail: "as typed" });
+    }
+    this.at = Math.max(0, found.findIndex((choice) => choice.id === this.current && !wanted));
+    this.list.replaceChildren(...found.slice(0, 200).map((choice) => {
+      const item = make("li", "cl-item", { role: "option", tabIndex: -1 }, make("span", "", { textContent: choice.text }), make("small", "", { textContent: choice.detail }));
+      item.dataset.id = choice.id;
+      item.onmousedown = (/** @type {Event} */ event) => event.preventDefault();
+      item.onclick = () => this.pick(choice.id);
+      return item;
+    }));
+    this.mark();
+  }
+
+  mark() {
+    [...this.list.children].forEach((item, i) => item.setAttribute("aria-selected", String(i === this.at)));
+    this.list.children[this.at]?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (this.popup.hidden || event.isComposing) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      this.at = Math.min(Math.max(this.at + step, 0), this.list.children.length - 1);
+      this.mark();
+    } else if (event.key === "Enter") this.pick(this.list.children[this.at]?.dataset.id);
+    else if (event.key === "Escape") this.pick(undefined);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** @param {string | undefined} id */
+  pick(id) {
+    this.toggle(false);
+    this.button.focus();
+    if (id !== undefined && id !== this.current) this.choose(id);
+  }
+
+  /** @param {string} id @param {string} text */
+  show(id, text) {
+    this.current = id;
+    this.value.textContent = text;
+  }
+}
+
+/** The whole view: header, messages, composer. */
+class View {
+  /** @param {any} model @param {HTMLElement} root */
+  constructor(model, root) {
+    this.model = model;
+    this.name = Math.random().toString(36).slice(2);
+    this.state = emptyState();
+    /** @type {Map<string, Message>} */ this.messages = new Map();
+    this.sticky = true;
+    this.byHand = 0;
+    this.build(model.get("composer"));
+    root.append(this.root);
+    // Else JupyterLab takes Shift+Enter (it would run the cell again) and single letters as shortcuts.
+    for (const type of ["keydown", "keyup", "keypress", "paste", "copy", "cut"]) this.root.addEventListener(type, (event) => event.stopPropagation());
+  }
+
+  /** @param {boolean} composer */
+  build(composer) {
+    this.modelPicker = new Picker("Model", (id) => this.send({ t: "model", model: id }), true);
+    this.toolPicker = new Picker("Tool", (id) => this.send({ t: "tool", tool: id || null }), false);
+    this.badge = make("span", "cl-simulated", { textContent: "SIMULATED", title: "Answers come from the built-in simulator, not from a model", hidden: true });
+    this.total = make("span", "cl-total");
+    const head = make("header", "cl-head", {}, this.modelPicker.root, this.toolPicker.root, this.badge, this.total);
+    this.log = make("div", "cl-log", { role: "log", "aria-live": "polite", "aria-label": "Messages", tabIndex: 0 });
+    this.empty = make("p", "cl-empty", { textContent: "Ask something. Every answer is stored, with its tokens and its cost." });
+    this.jump = make("button", "cl-jump", { type: "button", textContent: "↓ newest", hidden: true });
+    this.box = make("textarea", "cl-box", { rows: 1, placeholder: "Write a message", "aria-label": "Message", title: "Enter sends, Shift+Enter makes a new line, Escape stops" });
+    this.go = make("button", "cl-send", { type: "button", textContent: "Send" });
+    this.halt = make("button", "cl-stop", { type: "button", textContent: "Stop", hidden: true });
+    this.notice = make("p", "cl-notice", { role: "status", hidden: true });
+    const bar = make("div", "cl-bar", {}, this.box, this.go, this.halt);
+    this.root = make("section", "cl-chat", { "aria-label": composer ? "Chat" : "Exchange" }, head, make("div", "cl-middle", {}, this.log, this.jump), this.notice, bar);
+    this.root.dataset.kind = composer ? "chat" : "exchange";
+    this.go.onclick = () => this.post();
+    this.halt.onclick = () => this.send({ t: "stop" });
+    this.box.oninput = () => this.grow();
+    this.root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
+    this.followByHand();
+  }
+
+  /** Only the reader's own gesture lets go of the end: new text fires "scroll" too. */
+  followByHand() {
+    const atEnd = () => this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 24;
+    for (const type of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+      this.log.addEventListener(type, () => { this.byHand = performance.now(); }, { passive: true });
+    }
+    this.log.addEventListener("scroll", () => {
+      if (atEnd()) this.sticky = true;
+      else if (performance.now() - this.byHand < 500) this.sticky = false;
+      this.jump.hidden = this.sticky;
+    });
+    this.jump.onclick = () => { this.sticky = true; this.follow(); };
+  }
+
+  follow() {
+    if (this.sticky) this.log.scrollTop = this.log.scrollHeight;
+    this.jump.hidden = this.sticky;
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.isComposing) return;
+    if (event.key === "Escape" && this.busy) this.send({ t: "stop" });
+    if (event.target !== this.box || event.key !== "Enter" || event.shiftKey) return;
+    event.preventDefault();
+    this.post();
+  }
+
+  post() {
+    const text = this.box.value;
+    if (!text.trim() || this.busy || !this.send({ t: "send", text })) return;
+    this.box.value = "";
+    this.sticky = true;
+    this.tell("");
+    this.grow();
+  }
+
+  grow() {
+    this.box.style.height = "auto";
+    this.box.style.height = `${Math.min(this.box.scrollHeight + 2, 200)}px`;
+  }
+
+  /** @param {Record<string, any>} message */
+  send(message) {
+    try {
+      this.model.send(message);
+      return true;
+    } catch {
+      this.tell("The kernel of this chat is gone. Run the cell again; lab.resume() brings stored messages back.");
+      return false;
+    }
+  }
+
+  /** @param {string} words */
+  tell(words) {
+    this.notice.textContent = words;
+    this.notice.hidden = !words;
+  }
+
+  /** @param {any} message */
+  receive(message) {
+    if (message.t === "note") return this.tell(message.text);
+    if (message.t === "choices") return this.choices(message);
+    const ops = reduce(this.state, message, this.name);
+    if (ops === "gap") return void this.send({ t: "ready", name: this.name });
+    if (ops === "all") this.paint();
+    else if (ops) this.update(ops);
+    else return;
+    this.describe();
+  }
+
+  /** @param {{models: Choice[], tools: Choice[]}} message */
+  choices({ models, tools }) {
+    this.modelPicker.choices = models;
+    this.toolPicker.choices = tools;
+  }
+
+  /** @param {any[][]} ops */
+  update(ops) {
+    if (ops.some(([kind]) => kind === "head")) return this.paint();
+    const touched = new Set(ops.filter(([kind]) => kind === "body" || kind === "set").map(([, id]) => id));
+    for (const id of touched) this.messages.get(id)?.show(node_(this.state, id));
+    this.follow();
+  }
+
+  /** Show the active path; messages that are there already keep their elements. */
+  paint() {
+    const path = [];
+    for (let id = this.state.head; id !== null && this.state.nodes.has(id); id = node_(this.state, id).parent) path.unshift(id);
+    for (const [id, message] of this.messages) {
+      if (path.includes(id)) continue;
+      message.root.remove();
+      this.messages.delete(id);
+    }
+    this.empty.remove();
+    path.forEach((id, i) => {
+      const node = node_(this.state, id);
+      const message = this.messages.get(id) ?? new Message(node);
+      this.messages.set(id, message);
+      message.show(node);
+      if (this.log.children[i] !== message.root) this.log.insertBefore(message.root, this.log.children[i] ?? null);
+    });
+    if (!path.length) this.log.append(this.empty);
+    this.follow();
+  }
+
+  describe() {
+    const { model, tool, simulated, total } = this.state.facts;
+    this.modelPicker.show(model ?? "", model ?? "none");
+    this.toolPicker.show(tool ?? "", tool ?? "none");
+    this.badge.hidden = !simulated;
+    this.total.textContent = total?.text ?? "";
+    this.total.title = total?.title ?? "";
+    this.busy = [...this.state.nodes.values()].some((node) => node.status === "streaming");
+    this.log.setAttribute("aria-busy", String(this.busy));
+    this.go.hidden = this.busy;
+    this.halt.hidden = !this.busy;
+    this.root.dataset.busy = String(this.busy);
+  }
+}
+
+export default {
+  /** @param {{model: any, el: HTMLElement}} context */
+  render({ model, el }) {
+    const view = new View(model, el);
+    const receive = (/** @type {any} */ message) => view.receive(message);
+    model.on("msg:custom", receive);
+    view.send({ t: "ready", name: view.name });
+    return () => model.off("msg:custom", receive);
+  },
+};
