@@ -104,6 +104,8 @@ def _is_at_home(key: OfferedKey, parts: SplitResult) -> bool:
         home = split_url(key.home or "")
     except ValueError:
         return True
+    if is_openrouter(home) and is_openrouter(parts):  # its regional hosts take the same keys
+        return True
     return not home.hostname or _origin(home) == _origin(parts)
 
 
@@ -129,7 +131,7 @@ def is_openrouter(parts: SplitResult) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":  # but not its subdomains, which some resolvers ask the network for
         return True
     try:
         return ip_address(host).is_loopback

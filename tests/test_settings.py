@@ -67,9 +67,9 @@ class TestWhichGateway:
         assert not settings.simulated
 
     def test_openrouter_has_regional_hosts(self, load):
-        assert load(
-            {"AI_GATEWAY_URL": "https://eu.openrouter.ai/api/v1", "AI_API_KEY": OPENROUTER_KEY}
-        ).is_openrouter
+        region = "https://eu.openrouter.ai/api/v1"
+        assert load({"AI_GATEWAY_URL": region, "AI_API_KEY": OPENROUTER_KEY}).is_openrouter
+        assert load({"AI_API_KEY": OPENROUTER_KEY}, gateway=region).api_key == Secret(OPENROUTER_KEY)
 
 
 class TestOrder:
@@ -280,6 +280,7 @@ class TestUrls:
             ("http://llm.example.org/v1", "unencrypted"),
             ("http://localhost.example.org/v1", "unencrypted"),
             ("http://10.0.0.5:8000/v1", "unencrypted"),
+            ("http://lab.localhost/v1", "unencrypted"),
             ("https://user:pass@llm.example.org/v1", "user name"),
             ("https://llm.example.org/v1?api-version=1", "query"),
             ("https://llm.example.org/v1#part", "fragment"),
@@ -299,9 +300,7 @@ class TestUrls:
         with pytest.raises(ConfigurationError, match=f"AI_GATEWAY_URL in the environment.*{reason}"):
             load({"AI_GATEWAY_URL": url, "AI_API_KEY": OTHER_KEY})
 
-    @pytest.mark.parametrize(
-        "host", ["localhost:1", "127.0.0.1", "127.8.8.8:80", "[::1]:8900", "lab.localhost"]
-    )
+    @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "127.8.8.8:80", "[::1]:8900"])
     def test_plain_http_is_for_this_machine(self, load, host):
         assert load({"AI_GATEWAY_URL": f"http://{host}/v1"}).gateway_url == f"http://{host}/v1"
 

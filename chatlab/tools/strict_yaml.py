@@ -55,10 +55,13 @@ class _StrictLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # types-PyYAML leaves it untyped
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # types-PyYAML leaves it untyped
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             raise problem(self.source, line, f"aliases like *{event.anchor} are not allowed: write it out")
+        if getattr(event, "tag", None):
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise problem(self.source, line, f"tags like {tag} are not allowed: write a plain value")
         if self.depth >= MAX_DEPTH:
             raise problem(self.source, line, f"nested deeper than {MAX_DEPTH} levels")
         self.depth += 1
@@ -105,9 +108,7 @@ class _Reader:
     def _scalar(self, node: yaml.Node) -> Any:
         line = node.start_mark.line + 1
         if node.tag not in PLAIN_TAGS:
-            raise problem(
-                self.source, line, f"{node.value!r} is not plain text or a number: put it in quotes"
-            )
+            raise problem(self.source, line, f"{node.value!r} is neither text nor a number: put it in quotes")
         try:
             value = self.loader.construct_object(node)
             _check_scalar(value)
