@@ -7,6 +7,7 @@ loaded on first use, on the background loop.
 from __future__ import annotations
 
 import concurrent.futures.thread
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from chatlab.blocking import BackgroundLoop, StartAnswer, Stream
+from chatlab.blocking import STOP_WAIT_S, BackgroundLoop, StartAnswer, Stream
 from chatlab.callbacks import Callbacks
 from chatlab.calls.driver import CallDriver
 from chatlab.calls.stopping import StopSignal
@@ -266,16 +267,16 @@ class Workbench(Readings):
 
     # ------------------------------------------------------------------ closing
 
-    def close(self) -> None:
-        """Let running answers finish for a while, stop the rest, and close every connection."""
+    def close(self, *, drain_s: float = DRAIN_S) -> None:
+        """Let running answers finish for up to `drain_s` seconds, stop the rest, and close everything."""
         if self._closed:
             return
         self._closed = True
         running = list(self._running)
-        concurrent.futures.wait([stream.future for stream in running], timeout=DRAIN_S)
+        concurrent.futures.wait([stream.future for stream in running], timeout=drain_s)
         for stream in running:
             stream.stop()
-        concurrent.futures.wait([stream.future for stream in running], timeout=DRAIN_S)
+        concurrent.futures.wait([stream.future for stream in running], timeout=STOP_WAIT_S)
         self._loop.run(self._connections.close())
 
     def __enter__(self) -> Self:
@@ -284,7 +285,8 @@ class Workbench(Readings):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.close(drain_s=0 if interrupted else DRAIN_S)
 
     def __repr__(self) -> str:
         where = "SIMULATED" if self.simulated else self.settings.gateway_url
@@ -328,10 +330,11 @@ _OPEN: weakref.WeakSet[Workbench] = weakref.WeakSet()
 
 def _close_all() -> None:
     """Save what is still running when the interpreter ends."""
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt  # what ended the script, if anything
     for workbench in list(_OPEN):
-        workbench.close()
+        workbench.close(drain_s=0 if interrupted else DRAIN_S)
 
 
-# atexit comes too late: by then the interpreter has shut the thread pools that saving needs. This hook is the
-# one that the pools themselves use; hooks run in reverse, so theirs has to be registered first, by its import.
+# atexit comes too late: by then the interpreter has shut the thread pools that saving needs. This hook is
+# the one that the pools use too; hooks run in reverse, so theirs must be there first, by the import above.
 threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001
