@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from chatlab.cli.exits import NOT_FOUND
+from chatlab.cli.records import brief_usage
 from chatlab.cli.tables import Table
 from chatlab.cli.terminal import Neutraliser, safe_label, styled
 from chatlab.values.events import Done, TextDelta
@@ -120,10 +121,10 @@ def _comparison(lab: Workbench) -> list[Reply]:
 def _usage(lab: Workbench, replies: Sequence[Reply]) -> None:
     _heading("Usage by model: `chatlab usage`")
     table = Table.of(lab.usage(["model"]))
-    _table(table)
+    _table(brief_usage(table))
     known = [reply.cost.usd for reply in replies if reply.cost.usd is not None]
     spent = sum((cost for cost in _column(table, "cost_usd") if cost is not None), Decimal(0))
-    _check(sum(_column(table, "attempts")) == len(replies), f"all {len(replies)} requests are counted")
+    _check(sum(_column(table, "n_attempts")) == len(replies), f"all {len(replies)} requests are counted")
     _check(spent == sum(known, Decimal(0)), "the costs add up to the last digit")
 
 

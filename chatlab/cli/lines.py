@@ -15,6 +15,7 @@ from chatlab.cli.terminal import is_terminal
 
 PROMPT = "You: "
 MORE = "...  "
+_MARKS_PASTES_FROM = 0x0801  # readline 8.1
 
 
 class LineReader:
@@ -51,11 +52,15 @@ class LineReader:
 
 
 def _marks_pastes() -> bool:
-    """Load line editing, and tell whether it recognises a paste: GNU readline does from 8.1 on."""
+    """Load line editing, and tell whether it will recognise a paste: GNU readline can from 8.1 on."""
     try:
         import readline
     except ImportError:
         return False
     gnu = "libedit" not in (readline.__doc__ or "")
     version: int = getattr(readline, "_READLINE_VERSION", 0)
-    return gnu and version >= 0x0801 and os.environ.get("TERM", "dumb") != "dumb"
+    if not gnu or version < _MARKS_PASTES_FROM or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    # Python turns it off, for the sake of its own prompt: https://github.com/python/cpython/issues/86985.
+    readline.parse_and_bind("set enable-bracketed-paste on")
+    return True

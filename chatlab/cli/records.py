@@ -16,6 +16,8 @@ from chatlab.errors import InvalidValue
 if TYPE_CHECKING:
     from chatlab.workbench import Workbench
 
+_FOR_PROGRAMS = ("n_attempts", "total_tokens", "n_reported", "first_token_s", "tokens_per_second")
+
 
 def usage(
     ctx: typer.Context,
@@ -32,7 +34,8 @@ def usage(
 ) -> None:
     """Sum tokens and cost by model, day, tool and more.
 
-    A cost that is not known is shown as unknown and counted in n_unknown, never as 0.
+    A cost that is not known is shown as unknown and counted in n_unknown, never as 0. JSON and CSV have
+    more columns than the table.
 
     \b
     Examples:
@@ -44,9 +47,15 @@ def usage(
     if not groups:
         raise InvalidValue("--by names no group: for example --by model,day")
     with workbench(ctx) as lab:
-        frame = lab.usage(groups, since=None if since == "all" else since)
+        table = Table.of(lab.usage(groups, since=None if since == "all" else since))
         _note_simulation(lab)
-    show(Table.of(frame), as_json=as_json, as_csv=as_csv, empty="no call in this period")
+    shown = table if as_json or as_csv else brief_usage(table)
+    show(shown, as_json=as_json, as_csv=as_csv, empty="no call in this period")
+
+
+def brief_usage(table: Table) -> Table:
+    """Leave out of a usage table what does not fit beside the rest on a screen."""
+    return table.only([column for column in table.columns if column not in _FOR_PROGRAMS])
 
 
 def sql(
