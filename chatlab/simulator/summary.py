@@ -14,6 +14,9 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(r"^[^\n:]{0,120}(?::\s*|\n+)", re.DOTALL)
+_INSTRUCTION = re.compile(
+    r"\b(summ|sum up|tl;?dr|json|extract|return|find|give|read|following)", re.IGNORECASE
+)
 MAX_SENTENCES = 20
 
 
@@ -23,8 +26,9 @@ def asks_for_summary(prompt: str) -> bool:
 
 
 def material(prompt: str) -> str:
-    """Return the text a request is about: what follows its first colon or line, or all of it."""
-    rest = prompt[match.end() :].strip() if (match := _LEAD.match(prompt)) else ""
+    """Return the text a request is about: what follows its instruction up to a colon or line end, or all."""
+    match = _LEAD.match(prompt)
+    rest = prompt[match.end() :] if match and _INSTRUCTION.search(match[0]) else ""
     return rest.strip("\"'“”` \n") or prompt.strip()
 
 

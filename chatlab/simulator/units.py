@@ -67,7 +67,7 @@ _UNITS |= dict.fromkeys(("fahrenheit", "f", "°f"), _FAHRENHEIT)
 _UNITS |= dict.fromkeys(("kelvin", "kelvins", "k"), _KELVIN)
 
 _NAMES = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
-_NUMBER = r"(?P<number>-?\d[\d,]{0,15}(?:\.\d+)?|\ban?\b|\bone\b)"
+_NUMBER = r"(?P<number>(?<![\d,.])-?\d[\d,]{0,15}(?:\.\d+)?|\ban?\b|\bone\b)"
 _FROM_TO = re.compile(
     rf"{_NUMBER}\s*(?:degrees?\s+|°\s*)?(?P<source>{_NAMES})\b\s*(?:is\s+)?(?:in|to|into|as)\s+"
     rf"(?:degrees?\s+)?(?P<target>{_NAMES})\b",
