@@ -122,9 +122,9 @@ class TestTheToolsThatComeWithChatlab:
     def test_the_extractor_asks_for_json_without_chance(self):
         tool = read_tools(SHIPPED)["json-extractor"]
         assert tool.params == {"temperature": 0, "response_format": {"type": "json_object"}}
-        assert "keys, in this order: invoice, total." in tool.render({"fields": "invoice, total"})
+        assert "these fields: invoice, total." in tool.render({"fields": "invoice, total"})
 
     def test_tutor_and_summariser_take_their_variables(self):
         tools = read_tools(SHIPPED)
         assert "tutor of chemistry" in tools["tutor"].render({"subject": "chemistry"})
-        assert "at most 5 sentences" in tools["summariser"].render({"sentences": 5})
+        assert "in 5 sentences or fewer" in tools["summariser"].render({"sentences": 5})

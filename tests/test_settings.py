@@ -194,6 +194,17 @@ class TestSimulatedRowsStayApart:
         assert load({"AI_DEFAULT_MODEL": "sim/owl"}).default_model == "sim/owl"
 
 
+class TestSimulatorPace:
+    def test_it_is_a_number_of_tokens_per_second(self, load):
+        assert load({"CHATLAB_SIMULATOR_PACE": "0"}).simulator_pace == 0
+        assert load({"CHATLAB_SIMULATOR_PACE": "12.5"}).simulator_pace == 12.5
+
+    @pytest.mark.parametrize("pace", ["fast", "-1", "nan", "inf"])
+    def test_anything_else_is_refused(self, load, pace):
+        with pytest.raises(ConfigurationError, match="CHATLAB_SIMULATOR_PACE in the environment"):
+            load({"CHATLAB_SIMULATOR_PACE": pace})
+
+
 class TestKeys:
     @pytest.mark.parametrize("noise", [" {} ", "'{}'", '"{}"', ' "{} "\n'])
     def test_what_pasting_leaves_around_a_key_is_cleaned(self, load, noise):
