@@ -1,7 +1,9 @@
 """List prices: worked out by hand from the published pages, and never 0 for what is not known.
 
-Each golden case gives the rates as the page had them, in USD per million tokens; the expected amount is
-rates times counts, added up in the test.
+Each golden case gives the rates in USD per million tokens; the expected amount is rates times counts, added
+up in the test. Beside the rates stands the page that publishes them, and how they were read: "page" is a stored
+copy of that page, "quoted" somebody's dated quotation of it, "list" only the price list under test, so that
+those cases check the arithmetic and not the rate. No page was read live.
 """
 
 import subprocess
@@ -33,7 +35,7 @@ def usd(model, usage, at=NOVEMBER, gateway=OPENROUTER):
 
 
 GOLDEN = {
-    # https://openai.com/api/pricing, 2026-11-20: gpt-4o-mini 0.15 in, 0.075 cached, 0.60 out
+    # https://openai.com/api/pricing, quoted 2026-05-27: gpt-4o-mini 0.15 in, 0.075 cached, 0.60 out
     "plain tokens": (
         OPENAI,
         "gpt-4o-mini",
@@ -46,7 +48,7 @@ GOLDEN = {
         Usage(input_tokens=10_000, output_tokens=500, input_fresh=2_000, cache_read=8_000),
         [("0.15", 2_000), ("0.075", 8_000), ("0.60", 500)],
     ),
-    # https://openai.com/api/pricing, 2026-11-20: gpt-5-mini 0.25 in, 0.025 cached, 2.00 out
+    # https://openai.com/api/pricing, quoted 2026: gpt-5-mini 0.25 in, 0.025 cached, 2.00 out
     "reasoning is billed as output": (
         OPENAI,
         "gpt-5-mini",
@@ -59,7 +61,7 @@ GOLDEN = {
         Usage(input_tokens=1_000, output_tokens=900, cache_read=400),
         [("0.25", 600), ("0.025", 400), ("2.00", 900)],
     ),
-    # https://openai.com/api/pricing, 2026-11-20: gpt-realtime text 4 in, 0.40 cached, 16 out;
+    # https://openai.com/api/pricing, list 0.2.3: gpt-realtime text 4 in, 0.40 cached, 16 out;
     # audio 32 in, 64 out
     "sound has its own rates": (
         OPENAI,
@@ -67,7 +69,7 @@ GOLDEN = {
         Usage(input_tokens=1_000, output_tokens=500, cache_read=100, input_audio=300, output_audio=200),
         [("4", 600), ("0.40", 100), ("32", 300), ("16", 300), ("64", 200)],
     ),
-    # https://docs.anthropic.com/en/docs/about-claude/pricing, 2026-11-20: Sonnet 4 at up to 200 K input
+    # https://docs.anthropic.com/en/docs/about-claude/pricing, page of autumn 2025: Sonnet 4 at up to 200 K input
     # 3 in, 3.75 cache write (5 min), 0.30 cache read, 15 out
     "cache write and cache read": (
         ANTHROPIC,
@@ -89,7 +91,7 @@ GOLDEN = {
         Usage(input_tokens=10_000, output_tokens=1_000, cache_read=6_000, cache_write=2_000),
         [("15", 2_000), ("1.50", 6_000), ("18.75", 2_000), ("75", 1_000)],
     ),
-    # https://ai.google.dev/gemini-api/docs/pricing, 2026-11-20: 2.5 Pro 1.25 in and 10 out for prompts of up
+    # https://ai.google.dev/gemini-api/docs/pricing, quoted 2026-03: 2.5 Pro 1.25 in and 10 out for prompts of up
     # to 200,000 tokens, above 2.50 and 15 for all of the request
     "the last token of the short context": (
         GOOGLE,
@@ -103,28 +105,28 @@ GOLDEN = {
         Usage(input_tokens=200_001, output_tokens=1_000),
         [("2.50", 200_001), ("15", 1_000)],
     ),
-    # same page: 2.5 Flash 0.30 in, 1.00 audio in, 2.50 out
+    # same page, quoted 2026-03: 2.5 Flash 0.30 in, 2.50 out; list 0.2.3: 1.00 audio in
     "spoken input": (
         GOOGLE,
         "gemini-2.5-flash",
         Usage(input_tokens=10_000, output_tokens=1_000, input_audio=6_000),
         [("0.30", 4_000), ("1.00", 6_000), ("2.50", 1_000)],
     ),
-    # https://openrouter.ai/openai/gpt-5-mini, 2026-11-20: 0.25 in, 0.025 cached, 2.00 out
+    # https://openrouter.ai/openai/gpt-5-mini, list 0.2.3: 0.25 in, 0.025 cached, 2.00 out
     "through OpenRouter": (
         OPENROUTER,
         "openai/gpt-5-mini",
         Usage(input_tokens=1_000, output_tokens=500, cache_read=400),
         [("0.25", 600), ("0.025", 400), ("2.00", 500)],
     ),
-    # https://openrouter.ai/anthropic/claude-haiku-4.5, 2026-11-20: 1 in, 1.25 write, 0.10 read, 5 out
+    # https://openrouter.ai/anthropic/claude-haiku-4.5, list 0.2.3: 1 in, 1.25 write, 0.10 read, 5 out
     "through OpenRouter with a cache": (
         OPENROUTER,
         "anthropic/claude-haiku-4.5",
         Usage(input_tokens=10_000, output_tokens=1_000, cache_read=6_000, cache_write=2_000),
         [("1", 2_000), ("0.10", 6_000), ("1.25", 2_000), ("5", 1_000)],
     ),
-    # https://openrouter.ai/openai/gpt-4o:extended, 2026-11-20: 6 in, 18 out
+    # https://openrouter.ai/openai/gpt-4o:extended, list 0.2.3: 6 in, 18 out
     "a catalog variant has its own price": (
         OPENROUTER,
         "openai/gpt-4o:extended",
@@ -146,7 +148,7 @@ def test_the_estimate_is_the_published_rate_times_the_count(gateway, model, usag
 
 
 def test_the_price_of_an_old_call_is_the_price_of_its_day():
-    # https://openai.com/api/pricing: o3 went from 10 to 2 per million input tokens on 2025-06-10
+    # https://openai.com/api/pricing, list 0.2.3: o3 went from 10 to 2 per million input tokens in June 2025
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
     assert usd("o3", usage, datetime(2025, 6, 1, tzinfo=UTC), OPENAI) == 10
     assert usd("o3", usage, datetime(2025, 7, 1, tzinfo=UTC), OPENAI) == 2

@@ -2,7 +2,7 @@
 
 Routing variants (`:nitro`, `:floor`, `:exacto`) sort the providers of the base model and have no list price
 of their own; catalog variants (`:free`, `:batch`, `:thinking`, `:extended`) are models with their own price
-(https://openrouter.ai/docs/guides/routing/model-variants/overview, checked 2026-11-20). `:free` costs
+(https://openrouter.ai/docs/guides/routing/model-variants/overview, copy read 2026-11-20). `:free` costs
 nothing (https://openrouter.ai/docs/guides/routing/model-variants/free). The old `:online` adds a fee per
 web search that no token count shows, so its price stays unknown.
 """
