@@ -64,11 +64,10 @@ def fetch_frame(result: duckdb.DuckDBPyConnection, max_rows: int | None) -> pd.D
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Number the repeated names, as DuckDB's own dataframes do: id, id_1."""
-    seen: dict[str, int] = {}
-    distinct = []
+    distinct: list[str] = []
     for name in names:
-        count = seen[name] = seen.get(name, -1) + 1
-        distinct.append(f"{name}_{count}" if count else name)
+        fresh = (f"{name}_{count}" if count else name for count in range(len(names)))
+        distinct.append(next(candidate for candidate in fresh if candidate not in distinct))
     return distinct
 
 

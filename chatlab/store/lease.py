@@ -34,8 +34,7 @@ class Lease:
     def hold(self, *, exclusive: bool, timeout_s: float) -> Iterator[None]:
         """Hold the lock; raises TimeoutError when it did not come in time, OSError when it cannot exist."""
         claim = _Claim(self._turnstile, self._lock, LockFlags.EXCLUSIVE if exclusive else LockFlags.SHARED)
-        if not claim.take_at_once():
-            claim.wait(timeout_s)
+        claim.take(timeout_s)
         try:
             yield
         finally:
@@ -52,9 +51,22 @@ class _Claim:
         self._decision = threading.Lock()
         self._taken = threading.Event()
         self._given_up = False
-        self._failure: BaseException | None = None
+        self._failure: OSError | None = None
 
-    def take_at_once(self) -> bool:
+    def take(self, timeout_s: float) -> None:
+        """Take the lock, waiting for it if need be. A claim that failed holds nothing."""
+        try:
+            if self._take_at_once():
+                return
+        except OSError:
+            self.release()
+            raise
+        self._wait(timeout_s)
+        if self._failure is not None:
+            self.release()
+            raise self._failure
+
+    def _take_at_once(self) -> bool:
         """Take the lock if nobody holds it or waits for it."""
         if not try_lock(self._turnstile, LockFlags.EXCLUSIVE):
             return False
@@ -62,24 +74,21 @@ class _Claim:
         portalocker.unlock(self._turnstile)
         return taken
 
-    def wait(self, timeout_s: float) -> None:
-        """Block until the lock is held. A claim given up releases the lock whenever it still comes."""
+    def _wait(self, timeout_s: float) -> None:
+        """Let a thread block. A claim given up releases the lock in that thread, whenever it still comes."""
         threading.Thread(target=self._block, name="chatlab-store-lock", daemon=True).start()
         self._taken.wait(timeout_s)
         with self._decision:
             if not self._taken.is_set():
                 self._given_up = True
                 raise TimeoutError
-        if self._failure is not None:
-            self.release()
-            raise OSError(str(self._failure)) from self._failure
 
     def _block(self) -> None:
         try:
-            portalocker.lock(self._turnstile, LockFlags.EXCLUSIVE)
-            portalocker.lock(self._lock, self._mode)
+            lock(self._turnstile, LockFlags.EXCLUSIVE)
+            lock(self._lock, self._mode)
             portalocker.unlock(self._turnstile)
-        except portalocker.LockException as error:
+        except OSError as error:
             self._failure = error
         with self._decision:
             self._taken.set()
@@ -99,10 +108,20 @@ def open_lock_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
 
 
+def lock(descriptor: int, mode: LockFlags) -> None:
+    """Lock a file, blocking until it is free. Raises OSError where files cannot be locked."""
+    try:
+        portalocker.lock(descriptor, mode)
+    except portalocker.LockException as error:
+        raise OSError(f"its lock file cannot be locked: {error}") from error
+
+
 def try_lock(descriptor: int, mode: LockFlags) -> bool:
-    """Lock without waiting; False when another holds it."""
+    """Lock a file without waiting; False when another holds it."""
     try:
         portalocker.lock(descriptor, mode | LockFlags.NON_BLOCKING)
     except portalocker.AlreadyLocked:
         return False
+    except portalocker.LockException as error:
+        raise OSError(f"its lock file cannot be locked: {error}") from error
     return True

@@ -19,10 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-import portalocker
 from portalocker import LockFlags
 
-from chatlab.store.lease import open_lock_file, try_lock
+from chatlab.store.lease import lock, open_lock_file, try_lock
 
 Holding = Literal["reading", "writing"]
 
@@ -55,9 +54,11 @@ class Presence:
     def announce(self) -> None:
         """Make and lock the file; anew when a cleaner took it for a dead one before it was locked."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        if self._descriptor is not None and not _is_at(self._descriptor, self._path):
+            self._forget()
         while self._descriptor is None:
             descriptor = open_lock_file(self._path)
-            portalocker.lock(descriptor, LockFlags.EXCLUSIVE)
+            lock(descriptor, LockFlags.EXCLUSIVE)
             if _is_at(descriptor, self._path):
                 self._descriptor = descriptor
             else:
@@ -81,10 +82,9 @@ class Presence:
 
     def leave(self) -> None:
         """Remove the file: whatever this process left in flight is abandoned from now on."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        if self._descriptor is not None:
             self._path.unlink(missing_ok=True)
-            os.close(descriptor)
+            self._forget()
 
     def living(self) -> set[str]:
         """Return the ids of all processes that are alive, this one included."""
@@ -103,9 +103,10 @@ class Presence:
                 path.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def has_dead(self) -> bool:
-        """Whether a dead process left its file."""
-        return not all(_is_locked(path) for path in self._files())
+    def _forget(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.iterdir()) if self._directory.is_dir() else []

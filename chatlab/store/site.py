@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
 
 from chatlab.errors import StoreBusy, StoreError
 from chatlab.ports import Clock
-from chatlab.store.connection import open_reader, open_writer, translated
+from chatlab.store.connection import explained, open_reader, open_writer, translated
 from chatlab.store.lease import Lease
 from chatlab.store.migrations import is_current, migrate
 from chatlab.store.presence import Presence
@@ -58,14 +58,15 @@ class Site:
 
     @contextmanager
     def _leased(self, *, exclusive: bool) -> Iterator[None]:
-        try:
-            with (
-                self._lease.hold(exclusive=exclusive, timeout_s=self._busy_timeout_s),
-                self.presence.note("writing" if exclusive else "reading", self._clock.now()),
-            ):
-                yield
-        except TimeoutError:
-            raise self._busy() from None
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._lease.hold(exclusive=exclusive, timeout_s=self._busy_timeout_s))
+            except TimeoutError:
+                raise self._busy() from None
+            except OSError as error:
+                raise explained(self.path, error) from error
+            stack.enter_context(self.presence.note("writing" if exclusive else "reading", self._clock.now()))
+            yield
 
     def _busy(self) -> StoreBusy:
         holders = ", ".join(map(str, self.presence.holders())) or None
@@ -82,7 +83,7 @@ class Site:
         have to wait for a long query elsewhere.
         """
         with self._opening:
-            if self._open:
+            if self._open and self.path.exists():  # it may have been moved away meanwhile
                 return
             with translated(self.path):
                 self.path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ def only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise QueryFailed(f"This is not SQL that DuckDB understands. {error}") from error
-    except UnicodeEncodeError as error:
-        raise QueryRefused("The SQL holds half of a surrogate pair, which is no character.") from error
+    except TypeError:  # no text at all, or text with half of a surrogate pair in it
+        raise QueryRefused(f"Expected SQL as text, got {sql!r:.80}.") from None
     if len(statements) != 1:
         raise QueryRefused(f"Expected one SELECT, got {len(statements)} statements: send them one at a time.")
     [statement] = statements

@@ -20,8 +20,8 @@ WITH chosen AS MATERIALIZED (
 body AS (
     SELECT
         message_id,
-        string_agg(text, '' ORDER BY position) FILTER (kind = 'text') AS text,
-        string_agg(text, '' ORDER BY position) FILTER (kind = 'reasoning') AS reasoning
+        string_agg(text, '' ORDER BY position) FILTER (WHERE kind = 'text') AS text,
+        string_agg(text, '' ORDER BY position) FILTER (WHERE kind = 'reasoning') AS reasoning
     FROM message_parts
     WHERE message_id IN (SELECT message_id FROM chosen)
     GROUP BY message_id

@@ -24,8 +24,8 @@ WITH RECURSIVE path AS (
 body AS (
     SELECT
         message_id,
-        string_agg(text, '' ORDER BY position) FILTER (kind = 'text') AS text,
-        string_agg(text, '' ORDER BY position) FILTER (kind = 'reasoning') AS reasoning
+        string_agg(text, '' ORDER BY position) FILTER (WHERE kind = 'text') AS text,
+        string_agg(text, '' ORDER BY position) FILTER (WHERE kind = 'reasoning') AS reasoning
     FROM message_parts
     GROUP BY message_id
 )

@@ -17,15 +17,15 @@ CREATE OR REPLACE VIEW usage_by_model AS
 SELECT
     gateway,
     model,
-    count(*) FILTER (attempt_no = 1) AS n_calls,
+    count(*) FILTER (WHERE attempt_no = 1) AS n_calls,
     count(*) AS n_attempts,
     CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
     CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
     CAST(sum(total_tokens) AS BIGINT) AS total_tokens,
     sum(cost_usd) AS cost_usd,
-    count(*) FILTER (cost_basis = 'reported') AS n_reported,
-    count(*) FILTER (cost_basis = 'estimated') AS n_estimated,
-    count(*) FILTER (cost_basis = 'unknown') AS n_unknown,
+    count(*) FILTER (WHERE cost_basis = 'reported') AS n_reported,
+    count(*) FILTER (WHERE cost_basis = 'estimated') AS n_estimated,
+    count(*) FILTER (WHERE cost_basis = 'unknown') AS n_unknown,
     median(first_token_s) AS first_token_s,
     median(tokens_per_second) AS tokens_per_second
 FROM ai_usage
