@@ -10,7 +10,7 @@ from chatlab.errors import ModelNameInvalid
 SIMULATOR_MODEL = "sim/crow"
 SIMULATOR_PREFIX = "sim/"
 
-# Authors as OpenRouter spells them in model ids (https://openrouter.ai/models, as listed by genai-prices 0.2.3).
+# Authors as OpenRouter spells them in model ids (https://openrouter.ai/models, by genai-prices 0.2.3).
 MODEL_AUTHORS = {
     "claude": "anthropic",
     "codestral": "mistralai",

@@ -1,9 +1,9 @@
 """List prices: worked out by hand from the published pages, and never 0 for what is not known.
 
-Each golden case gives the rates in USD per million tokens; the expected amount is rates times counts, added
-up in the test. Beside the rates stands the page that publishes them, and how they were read: "page" is a stored
-copy of that page, "quoted" somebody's dated quotation of it, "list" only the price list under test, so that
-those cases check the arithmetic and not the rate. No page was read live.
+Each golden case gives the rates in USD per million tokens; the expected amount is rates times counts,
+added up in the test. Beside the rates stands the page that publishes them, and how they were read: "page"
+is a stored copy of that page, "quoted" somebody's dated quotation of it, "list" only the price list under
+test, so that those cases check the arithmetic and not the rate. No page was read live.
 """
 
 import subprocess
@@ -69,8 +69,8 @@ GOLDEN = {
         Usage(input_tokens=1_000, output_tokens=500, cache_read=100, input_audio=300, output_audio=200),
         [("4", 600), ("0.40", 100), ("32", 300), ("16", 300), ("64", 200)],
     ),
-    # https://docs.anthropic.com/en/docs/about-claude/pricing, page of autumn 2025: Sonnet 4 at up to 200 K input
-    # 3 in, 3.75 cache write (5 min), 0.30 cache read, 15 out
+    # https://docs.anthropic.com/en/docs/about-claude/pricing, page of autumn 2025: Sonnet 4,
+    # up to 200 K input: 3 in, 3.75 cache write (5 min), 0.30 cache read, 15 out
     "cache write and cache read": (
         ANTHROPIC,
         "claude-sonnet-4-20250514",
@@ -91,8 +91,8 @@ GOLDEN = {
         Usage(input_tokens=10_000, output_tokens=1_000, cache_read=6_000, cache_write=2_000),
         [("15", 2_000), ("1.50", 6_000), ("18.75", 2_000), ("75", 1_000)],
     ),
-    # https://ai.google.dev/gemini-api/docs/pricing, quoted 2026-03: 2.5 Pro 1.25 in and 10 out for prompts of up
-    # to 200,000 tokens, above 2.50 and 15 for all of the request
+    # https://ai.google.dev/gemini-api/docs/pricing, quoted 2026-03: 2.5 Pro 1.25 in and 10 out for
+    # prompts of up to 200,000 tokens, above 2.50 and 15 for all of the request
     "the last token of the short context": (
         GOOGLE,
         "gemini-2.5-pro",
