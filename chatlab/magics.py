@@ -28,8 +28,8 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 def register(shell: InteractiveShell, open_workbench: Callable[[], Workbench]) -> None:
     """Add the magics to an IPython; `open_workbench` is called when the notebook has none."""
-    magic = ChatMagic(shell, open_workbench)
-    shell.register_magic_function(magic.chat, magic_kind="cell", magic_name="chat")
+    register_function: Any = shell.register_magic_function  # its types are those before it was wrapped
+    register_function(ChatMagic(shell, open_workbench).chat, magic_kind="cell", magic_name="chat")
 
 
 def make_parser() -> Any:

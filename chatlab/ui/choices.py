@@ -29,5 +29,6 @@ def _detail(row: dict[Any, Any]) -> str:
         facts.append(f"{int(row['context_length']):,} tokens")
     prices = [row["input_usd_per_mtok"], row["output_usd_per_mtok"]]
     if all(pd.notna(price) for price in prices):
-        facts.append(f"${prices[0]:f} in, ${prices[1]:f} out per million")
+        price_in, price_out = (f"${price.normalize():f}" for price in prices)
+        facts.append(f"{price_in} in, {price_out} out per million")
     return " · ".join(facts) or "price and context length unknown"

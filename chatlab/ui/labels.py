@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from chatlab.ui.markdown import plain
+
 Label: TypeAlias = dict[str, str]
 """`text` is what is shown, `title` says more; `kind` is its style: model, tokens, cost, time or warning."""
 
@@ -21,11 +23,15 @@ ENDINGS = {
 }
 
 
-def footer(facts: Mapping[str, Any]) -> list[Label]:
-    """Say what stands under an answer: model, tokens, cost, times and whatever was unusual."""
+def footer(facts: Mapping[str, Any], *, asked: str | None = None) -> list[Label]:
+    """Say what stands under an answer: tokens, cost, times and whatever was unusual.
+
+    `asked` is the model that was asked, which stands above the answer; another one that served it is named.
+    """
     if not facts:
         return []
-    return [_model(facts), _tokens(facts), _cost(facts), *_times(facts), *_unusual(facts)]
+    served = [_served(facts)] if facts["model"] != asked else []
+    return [*served, _tokens(facts), _cost(facts), *_times(facts), *_unusual(facts)]
 
 
 def session_total(total: Mapping[str, Any] | None) -> Label | None:
@@ -43,9 +49,9 @@ def session_total(total: Mapping[str, Any] | None) -> Label | None:
     return _label(f"{tokens} · {cost}", title, "total")
 
 
-def _model(facts: Mapping[str, Any]) -> Label:
-    provider = f", served by {facts['provider']}" if facts["provider"] else ""
-    return _label(facts["model"], f"Model{provider}", "model")
+def _served(facts: Mapping[str, Any]) -> Label:
+    provider = f" at {facts['provider']}" if facts["provider"] else ""
+    return _label(plain(facts["model"]), f"The model that served it{plain(provider)}", "model")
 
 
 def _tokens(facts: Mapping[str, Any]) -> Label:
@@ -89,7 +95,7 @@ def _unusual(facts: Mapping[str, Any]) -> list[Label]:
     if facts["left_out"]:
         shown = f"{facts['left_out']} older messages not sent"
         labels.append(_label(shown, "They exceeded the history limits of the tool", "warning"))
-    labels += [_label("warning", warning, "warning") for warning in facts["warnings"]]
+    labels += [_label("warning", plain(warning), "warning") for warning in facts["warnings"]]
     return labels
 
 

@@ -106,7 +106,7 @@ class Projection:
             "note": plain(source["note"] or ""),
             "error": plain(source["error"] or ""),
             "said": plain(source["text"]) if spoken else "",
-            "footer": footer(source["facts"]),
+            "footer": footer(source["facts"], asked=source["model"]),
         }
         self._nodes[source["id"]] = node
         if not spoken:
@@ -130,7 +130,7 @@ class Projection:
         if "status" in changes:
             shown["status"] = changes["status"]
         if "facts" in changes:
-            shown["footer"] = footer(changes["facts"])
+            shown["footer"] = footer(changes["facts"], asked=self._nodes[node_id]["model"])
         for field in FIELDS:
             if field in changes:  # the text as a whole, not what was streamed
                 self._documents[node_id, field] = GrowingDocument()

@@ -63,7 +63,7 @@ def _message(node: Mapping[str, Any]) -> str:
     text, reasoning = ("".join(node["body"][field][0]) + node["body"][field][1] for field in FIELDS)
     folded = f"<details><summary>Reasoning</summary>{reasoning}</details>" if reasoning else ""
     ending = "" if node["status"] == "complete" else _quiet(escape(f"{node['status']} {node['error']}"))
-    return f"<div>{folded}{text}{ending}{_labels(node['footer'])}</div>"
+    return f"<div>{_quiet(escape(node['model']))}{folded}{text}{ending}{_labels(node['footer'])}</div>"
 
 
 def _labels(labels: Sequence[Label]) -> str:
