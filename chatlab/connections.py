@@ -32,11 +32,14 @@ class Connections:
     async def driver(self) -> CallDriver:
         """Return what runs calls."""
         if self._driver is None:
-            gateway, store = await self.gateway(), await self.store()
+            prices = GenaiPriceBook(self.settings.gateway_url)
+            gateway, store, _ = await asyncio.gather(
+                self.gateway(), self.store(), asyncio.to_thread(prices.load)
+            )
             self._driver = CallDriver(
                 gateway=gateway,
                 store=store,
-                prices=GenaiPriceBook(),
+                prices=prices,
                 clock=self.clock,
                 retry=RetryPolicy(),
                 random=random.random,

@@ -38,6 +38,8 @@ class GenaiPriceBook:
 
     def load(self) -> None:
         """Import the price list now; call it in a thread to keep the first answer from waiting for it."""
+        if self._gateway_url is None:
+            return
         from genai_prices import data_snapshot
 
         data_snapshot.get_snapshot()
