@@ -20,7 +20,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 COMMANDS = ("ask", "chat", "demo", "doctor", "models", "simulator", "sql", "tools", "usage")
 FOOTER = re.compile(r"\[Model: sim/crow \| Tokens: \d+ \| Cost: \$\d+\.\d+ \| SIMULATED\]\n")
-LONG_QUESTION = "Explain how rainbows form, in a long and detailed answer."
+LONG_QUESTION = "Explain how rainbows form in 300 words."
 TIMEOUT_S = 60
 
 
@@ -245,15 +245,15 @@ def test_an_interrupt_keeps_what_has_come(program: Program) -> None:
     assert answers(program) == [{"outcome": "stopped", "status": "stopped", "text": text.removesuffix("\n")}]
 
 
-def test_an_interrupt_gives_json_of_what_has_come(program: Program) -> None:
-    slow = program.with_environ(CHATLAB_SIMULATOR_PACE="1")
-    with slow.start("ask", LONG_QUESTION, "--json") as process:
-        assert process.stdout is not None
+@pytest.mark.parametrize("form", ["--json", "--no-stream"])
+def test_an_answer_that_shows_nothing_yet_can_be_interrupted(program: Program, form: str) -> None:
+    with program.with_environ(CHATLAB_SIMULATOR_PACE="1").start("ask", LONG_QUESTION, form) as process:
         wait_for_attempt(program)
         os.killpg(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=TIMEOUT_S)
-        assert process.returncode == 130
-        assert json.loads(out)["status"] == "stopped"
+        out, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert json.loads(out)["status"] == "stopped" if form == "--json" else errors == b"chatlab: interrupted\n"
+    assert answers(program)[0]["outcome"] == "stopped"
 
 
 def wait_for_attempt(program: Program) -> None:
@@ -374,6 +374,10 @@ def test_sql_reads_a_query_from_a_pipe_and_writes_inert_csv(used: Program) -> No
 def test_sql_rows_hold_no_control_of_a_model_even_as_a_table(used: Program) -> None:
     result = used.run("sql", "select chr(27) || '[31mred' || chr(10) || 'x' as t")
     assert result.out == "t\n-----\nred x\n"
+
+
+def test_usage_by_day_shows_days(used: Program) -> None:
+    assert re.search(r"\n20\d\d-\d\d-\d\d +\d", used.run("usage", "--by", "day").out)
 
 
 def test_models_are_listed_with_prices(used: Program) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 TIMEOUT_S = 60
-LONG_QUESTION = "Explain how rainbows form, in a long and detailed answer."
+LONG_QUESTION = "Explain how rainbows form in 300 words."
 # The new session has no terminal until one is claimed; only then does Ctrl-C become a signal.
 CLAIM_TERMINAL = """
 import fcntl, os, sys, termios
@@ -119,6 +119,15 @@ def test_ask_shows_the_speaker_the_text_an_empty_line_and_the_footer(
     )
 
 
+def test_hostile_text_has_no_power_over_the_terminal(at_terminal: Callable[..., Terminal]) -> None:
+    # The simulator quotes the question, so the question can play the hostile model.
+    terminal = at_terminal("ask", "Explain \x1b]0;owned\x07\x1b[2Jtides\u202e.")
+    assert terminal.leave() == 0
+    assert "tides" in terminal.screen
+    assert "owned" not in terminal.screen
+    assert not set(terminal.screen) & set("\x1b\x07\u202e")
+
+
 def test_ctrl_c_in_ask_keeps_the_answer_and_tells_its_footer(
     at_terminal: Callable[..., Terminal], environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -205,6 +214,7 @@ def test_mistakes_in_a_conversation_are_told_and_it_goes_on(at_terminal: Callabl
     terminal.type("hello\n")
     terminal.expect(r"chatlab: .*You: ")
     terminal.type("\x03")
+    terminal.type("\n")  # line editing may only notice the signal with the next key
     terminal.expect(r"Ctrl-D leaves.*You: ")
     terminal.type("\x04")
     assert terminal.leave() == 0

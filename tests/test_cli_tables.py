@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pandas as pd
@@ -89,12 +89,15 @@ def test_a_dataframe_gives_plain_values_with_none_for_what_is_missing() -> None:
             "n": pd.array([1, None], dtype="Int64"),
             "x": [0.5, float("nan")],
             "t": pd.to_datetime(["2026-11-20T12:00:00Z", None]),
+            "day": pd.to_datetime(["2026-11-20", None]),
             "d": [Decimal("0.1"), None],
         }
     )
     table = Table.of(frame)
-    assert table.columns == ("n", "x", "t", "d")
+    assert table.columns == ("n", "x", "t", "day", "d")
+    assert table.rows[0][2] == datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    assert table.rows[0][3] == date(2026, 11, 20)
     assert table.rows[0][0] == 1
-    assert table.rows[0][3] == Decimal("0.1")
-    assert table.rows[1] == (None, None, None, None)
+    assert table.rows[0][4] == Decimal("0.1")
+    assert table.rows[1] == (None, None, None, None, None)
     assert table.only(["d", "n"]).rows[1] == (None, None)

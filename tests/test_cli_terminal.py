@@ -6,7 +6,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatlab.cli.terminal import Neutraliser, safe_label, safe_text, styled
@@ -24,6 +24,7 @@ CASES = {
     "character set and reset": ("\x1b(0\x1bctext", "text"),
     "one sequence inside another": ("\x1b[\x1b[31m31mx", "31mx"),
     "a title that never ends is shown": ("\x1b]0;title\nmore", "0;title\nmore"),
+    "a short sequence inside a long one": ("\x901\x9b\\\x07x", "x"),
     "a sequence cut off by the end": ("a\x1b[31", "a31"),
     "backspace and bell": ("pass\x08\x08\x07word", "password"),
     "carriage return cannot overwrite": ("safe\rEVIL", "safe\nEVIL"),
@@ -46,6 +47,7 @@ def test_text_is_neutralised_however_it_is_cut(hostile: str, shown: str) -> None
     assert "".join(map(stream.feed, hostile)) + stream.end() == shown
 
 
+@settings(max_examples=500)
 @given(st.lists(st.text(alphabet=st.sampled_from("ab1;[]()\\m\x07\x1b\x9b\x9c\x9d\x90\r\n\u202e\ud800é"))))
 def test_no_control_ever_comes_out_and_cuts_do_not_matter(pieces: list[str]) -> None:
     stream = Neutraliser()

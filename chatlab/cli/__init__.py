@@ -14,4 +14,6 @@ def main() -> None:
             raise
         sys.stderr.write("chatlab: the command line needs: pip install 'chatlab-workbench[cli]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     run()

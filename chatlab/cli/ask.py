@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatlab.cli.answers import AnswerView, Ending, QuietView, StreamedView, answer_object, follow
+from chatlab.cli.exits import say
 from chatlab.cli.options import (
     JsonOption,
     ModelOption,
@@ -25,6 +27,8 @@ from chatlab.errors import GatewayError, InvalidValue
 if TYPE_CHECKING:
     from chatlab.blocking import Stream
     from chatlab.workbench import Workbench
+
+_PATIENCE_S = 3.0
 
 
 def ask(
@@ -123,12 +127,20 @@ def _whole_answer(lab: Workbench, wanted: _Wanted, view: AnswerView) -> Ending:
 
 def _question(prompt: str | None) -> str:
     """Put the question together from the argument and from what is piped in; `-` stands for the pipe."""
-    piped = sys.stdin.read() if prompt == "-" or _is_piped() else ""
+    piped = _read_pipe() if prompt == "-" or _is_piped() else ""
     asked = "" if prompt in (None, "-") else str(prompt)
     question = "\n\n".join(text for text in (asked.strip(), piped.strip("\r\n")) if text.strip())
     if not question:
         raise InvalidValue('there is no question: chatlab ask "Why is the sky blue?", or pipe a text in')
     return question
+
+
+def _read_pipe() -> str:
+    """Read standard input to its end. Who runs us may have left a pipe open by oversight: say so."""
+    ready, _, _ = select.select([sys.stdin], [], [], _PATIENCE_S)
+    if not ready:
+        say("waiting for the text that is piped in; where none is meant, add < /dev/null")
+    return sys.stdin.read()
 
 
 def _is_piped() -> bool:

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 PACE: Final = "120"  # tokens per second of the simulated models: fast enough to wait for, slow enough to see
 STOP_AFTER: Final = 120  # characters of the answer that is stopped
 QUESTIONS: Final = ("What is 17 * 23?", "What is the capital of Australia?", "Convert 5 miles to kilometres.")
-LONG_QUESTION: Final = "Explain how rainbows form, in a long and detailed answer."
+LONG_QUESTION: Final = "Explain how rainbows form in 600 words."
+QUERY: Final = """\
+select model, count(*) as attempts, min(first_token_s) as first_token_s,
+       sum(cost_usd) as cost_usd, count(*) filter (where cost_usd is null) as n_unknown
+from ai_usage group by model order by model"""
 
 
 def demo() -> None:
@@ -47,6 +51,7 @@ def demo() -> None:
       chatlab demo
     """
     began = time.monotonic()
+    _print("On the built-in simulator, in a store that is thrown away.")
     with TemporaryDirectory(prefix="chatlab-demo-") as folder:
         os.environ.setdefault("CHATLAB_SIMULATOR_PACE", PACE)
         try:
@@ -130,12 +135,8 @@ def _usage(lab: Workbench, replies: Sequence[Reply]) -> None:
 
 def _questions_in_sql(lab: Workbench, replies: Sequence[Reply]) -> None:
     _heading("Questions in SQL: `chatlab sql`")
-    query = (
-        "select model, count(*) as attempts, min(first_token_s) as first_token_s, sum(cost_usd) as cost_usd, "
-        "count(*) filter (where cost_usd is null) as n_unknown from ai_usage group by model order by model"
-    )
-    _print(query)
-    table = Table.of(lab.sql(query))
+    _print(QUERY)
+    table = Table.of(lab.sql(QUERY))
     _table(table)
     unknown = sum(reply.cost.usd is None for reply in replies)
     _check(sum(_column(table, "n_unknown")) == unknown, "a cost that is not known is not a zero")

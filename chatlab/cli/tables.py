@@ -35,8 +35,12 @@ class Table:
 
     @classmethod
     def of(cls, frame: DataFrame) -> Table:
-        """Take the rows of a dataframe, with NaN, NaT and NA as None."""
+        """Take the rows of a dataframe, with NaN, NaT and NA as None, and days as dates."""
         plain = frame.astype(object).where(frame.notna(), None)
+        for column in frame.select_dtypes("datetime"):
+            # The store's moments have a time zone: what has none is a DATE, which pandas cannot hold.
+            if (frame[column].dropna() == frame[column].dropna().dt.normalize()).all():
+                plain[column] = [None if value is None else value.date() for value in plain[column]]
         rows = tuple(plain.itertuples(index=False, name=None))
         return cls(tuple(str(column) for column in frame.columns), rows)
 

@@ -31,6 +31,7 @@ _UNFINISHED = re.compile(
     r"|\x1b[ -/]{0,8}"
     r"|\r)\Z"
 )
+_INTRODUCER = re.compile(r"[\x1b\x9b\x90\x98\x9d-\x9f\r]")
 
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _BREAKS = (0x0D, 0x85, 0x2028, 0x2029)
@@ -66,13 +67,13 @@ class Neutraliser:
 def _open_sequence(text: str) -> int:
     """Find where a sequence begins that is still open at the end of the text; its length when none is."""
     position = 0
-    while match := _SEQUENCE.search(text, position):
-        # An ESC [ or ESC ] that reaches the end also looks like a complete short escape: it is not.
+    while match := _INTRODUCER.search(text, position):
+        # First of all: an ESC [ that reaches the end also looks like a complete short escape, and is not.
         if _UNFINISHED.match(text, match.start()):
             return match.start()
-        position = match.end()
-    unfinished = _UNFINISHED.search(text, position)
-    return unfinished.start() if unfinished else len(text)
+        complete = _SEQUENCE.match(text, match.start())
+        position = (complete or match).end()
+    return len(text)
 
 
 def _clean(text: str) -> str:
