@@ -112,8 +112,10 @@ def _throttled(status: int, wait_s: float | None) -> str:
 
 
 def _not_found(gateway: str, model: str | None, availability: _Facts) -> str:
+    if model is None:
+        return "Check AI_GATEWAY_URL: it must be the address of an OpenAI-compatible API."
     advice = f"Check the model id {model!r}: `chatlab models` lists what {gateway} has."
-    if gateway == "openrouter" and model and "/" not in model:
+    if gateway == "openrouter" and "/" not in model:
         advice = (
             f"Model ids of OpenRouter need a provider prefix, as in provider/{model}: see `chatlab models`."
         )
