@@ -95,6 +95,12 @@ def test_a_view_is_renewed_when_its_text_has_changed_and_only_then(use, path):
     assert change(path, "FROM usage_by_day") == []
 
 
+def test_an_empty_file_becomes_a_store(use, path):
+    path.touch()
+    use(write)
+    assert use().rows["sessions"] == 1
+
+
 def test_a_migration_that_was_interrupted_starts_over(use, path):
     change(path, "CREATE TABLE unrelated (i INT)")  # a file, and no record of any migration
     assert use().schema_version == migrations()[-1].version

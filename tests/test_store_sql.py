@@ -85,7 +85,6 @@ REFUSED = [
     "SET TimeZone = 'Asia/Tokyo'",
     "SET VARIABLE x = 1",
     "RESET ALL",
-    "PRAGMA database_list",
     "PRAGMA enable_profiling",
     "PRAGMA profiling_output='OUT'",
     "INSTALL httpfs",

@@ -44,9 +44,10 @@ def _lock_down(connection: duckdb.DuckDBPyConnection) -> None:
     """Set the time zone to UTC and lock the configuration.
 
     Readers of one process that overlap share DuckDB's instance, and its settings with it: if they are
-    locked already, an earlier reader has run these same two lines.
+    locked already, an earlier reader has run these same lines.
     """
     try:
+        connection.execute("SET enable_progress_bar = false")  # in a notebook it would draw into any cell
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute("SET GLOBAL lock_configuration = true")
     except duckdb.InvalidInputException:
@@ -57,11 +58,18 @@ def _lock_down(connection: duckdb.DuckDBPyConnection) -> None:
             raise
 
 
+def is_missing(path: Path) -> bool:
+    """Whether there is no store yet. A file without a byte is one whose making was cut off."""
+    return not path.exists() or path.stat().st_size == 0
+
+
 @contextmanager
 def open_writer(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file for writing, creating it when it is missing. The caller holds an exclusive lease."""
-    fresh = not path.exists()
+    fresh = is_missing(path)
     with translated(path):
+        if fresh:
+            path.unlink(missing_ok=True)
         # One thread: its statements are small, and handing them around costs a third on top.
         connection = duckdb.connect(str(path), config={**SHUT, "threads": 1})
     try:

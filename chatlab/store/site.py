@@ -15,7 +15,7 @@ import duckdb
 
 from chatlab.errors import StoreBusy, StoreError
 from chatlab.ports import Clock
-from chatlab.store.connection import explained, open_reader, open_writer, translated
+from chatlab.store.connection import explained, is_missing, open_reader, open_writer, translated
 from chatlab.store.lease import Lease
 from chatlab.store.migrations import is_current, migrate
 from chatlab.store.presence import Presence
@@ -94,7 +94,7 @@ class Site:
 
     def _is_in_order(self) -> bool:
         with self._leased(exclusive=False):
-            if not self.path.exists():
+            if is_missing(self.path):
                 return False
             with open_reader(self.path) as connection:
                 return is_current(connection, self.path) and not self._orphans(connection)
