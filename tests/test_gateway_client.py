@@ -29,6 +29,7 @@ from chatlab.errors import (
     ProtocolViolation,
     RateLimited,
     RedirectRefused,
+    RequestRejected,
     ResponseTimedOut,
 )
 from chatlab.gateway.client import OpenAIGateway, Timeouts
@@ -184,6 +185,14 @@ class TestAnswer:
         respx.post(CHAT).mock(side_effect=failure)
         result = send()[1]
         assert (type(result.error), result.error.kind, result.error.sent) == (error, kind, sent)
+
+    @pytest.mark.parametrize("value", [{1, 2}, float("nan"), "\ud83d"], ids=["set", "NaN", "half an emoji"])
+    def test_a_request_that_is_no_json_is_not_sent(self, value):
+        with respx.mock(assert_all_called=False) as router:
+            route = router.post(CHAT).respond(200, content=HI + END)
+            error = send(ChatRequest("m", (user("Hi"),), {"x": value}))[1].error
+        assert (type(error), error.kind, error.sent) == (RequestRejected, "fatal", False)
+        assert not route.called
 
     def test_an_untrusted_certificate_is_never_tried_again(self):
         class Untrusted(httpx2.AsyncBaseTransport):

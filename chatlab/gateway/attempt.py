@@ -52,7 +52,7 @@ class ByteStream(Protocol):
     status: int
     generation_id: str | None
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the body as it arrives."""
 
 
@@ -124,16 +124,16 @@ class StreamAttempt:
                 self._reader = None
                 yield [self._head(stream)]
                 self._resume()
-                pieces = stream.pieces()
-                async for data in pieces:
-                    self._reader = None
-                    if batch := self._feed(data):
-                        yield batch
-                    self._last_read = self._clock.monotonic()
-                    if self._assembler.done:
-                        await _drain(pieces)
-                        break
-                    self._reader = asyncio.current_task()
+                async with contextlib.aclosing(stream.pieces()) as pieces:
+                    async for data in pieces:
+                        self._reader = None
+                        if batch := self._feed(data):
+                            yield batch
+                        self._last_read = self._clock.monotonic()
+                        if self._assembler.done:
+                            await _drain(pieces)
+                            break
+                        self._reader = asyncio.current_task()
         except asyncio.CancelledError:
             if not self._was_ours():
                 raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ MAX_CONNECTIONS = 1000
 MAX_IDLE_CONNECTIONS = 100
 MAX_REFUSAL_BYTES = 1024 * 1024  # of an error's body that are read
 MAX_LISTING_BYTES = 64 * 1024 * 1024  # of a model list
+MIN_SECRET = 12  # characters; shorter keys are placeholders like "ollama", and words of messages too
 _MAX_ID = 200  # characters of a generation id
 
 
@@ -101,7 +102,7 @@ class OpenAIGateway:
 
     def _redact(self, text: str) -> str:
         key = self._secret.reveal() if self._secret is not None else ""
-        return text.replace(key, "***") if key else text
+        return text.replace(key, "***") if len(key) >= MIN_SECRET else text
 
     @asynccontextmanager
     async def _open(self, request: ChatRequest) -> AsyncGenerator[ByteStream, None]:
@@ -139,7 +140,7 @@ class _Response:
         self.status = response.status_code
         self.generation_id = headers.get("x-generation-id", "")[:_MAX_ID] or None
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the body as it arrives, unpacked only when it is packed."""
         if self._response.headers.get("content-encoding", "identity") == "identity":
             return self._response.aiter_raw()
@@ -239,6 +240,8 @@ def _explain_transport(error: BaseException, faults: Faults, timeouts: Timeouts)
         return faults.connection(what, sent=False, kind="fatal" if fatal else None)
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.InvalidURL):
         return faults.connection(str(error), sent=False, kind="fatal")
+    if isinstance(error, TypeError | ValueError):
+        return faults.unsendable(str(error))
     if isinstance(error, httpx2.DecodingError):
         return faults.protocol("a body that cannot be unpacked")
     return faults.connection(str(error) or type(error).__name__, sent=True)

@@ -20,6 +20,7 @@ from chatlab.errors import (
     FailureKind,
     GatewayError,
     ProtocolViolation,
+    RequestRejected,
     ResponseTimedOut,
     StreamTruncated,
 )
@@ -126,6 +127,15 @@ class Faults:
             f"{self.gateway} answered with {self.quote(what)}. Try again; if it stays so, check that "
             "AI_GATEWAY_URL is the address of an OpenAI-compatible API (it usually ends in /v1).",
             model=self.model,
+        )
+
+    def unsendable(self, what: str) -> GatewayError:
+        """The request cannot be written as JSON; nothing was sent."""
+        return RequestRejected(
+            f"The request cannot be written as JSON: {self.quote(what)}. Parameters must be texts, finite "
+            "numbers, true or false, lists and dicts.",
+            model=self.model,
+            sent=False,
         )
 
     def connection(self, what: str, *, sent: bool, kind: FailureKind | None = None) -> GatewayError:
