@@ -178,7 +178,7 @@ def test_formulas_are_read_in_every_usual_form(source: str) -> None:
 DOCUMENTS = {
     "headings": "# One\n\ntext\n\nTwo\n===\n\nmore **text** here\n\n---\n\nend",
     "lists": "1. a\n   - b\n\n     para\n   - c\n2. d\n\n   ```py\n   x = 1\n   ```\n3. e\n\n- f\n- g\n\nh",
-    "code": "before\n\n```python\ndef f():\n  return '😀'\n\n\n# more\n```\n\na\n\n    indented\n\n    code\n\nx",
+    "code": "a\n\n```python\ndef f():\n  return '😀'\n\n\n# y\n```\n\na\n\n    indented\n\n    code\n\nx",
     "table": "| a | b |\n|---|--:|\n| 1 | 2 |\n| 3 | 😀 |\n\ntext\n\n| c |\n|---|\n| 5 |\n\nend",
     "quotes": "> a\n> b\nlazy\n\n> c\n>> d\n\ne\n\n> - f\n>   g\n\nh",
     "references": "[a][1] and [b]\n\ntext\n\ntext\n\ntext\n\n[1]: https://x.example\n[b]: https://y.example\n\n[a][1]",
@@ -227,7 +227,7 @@ def test_bytes_grow_with_the_new_text() -> None:
 
 
 def test_a_long_paragraph_is_not_sent_again_with_every_word() -> None:
-    text = "word " * 4000
+    text = "word " * 800
     html, sent = stream(text, random.Random(1), 40)
     assert sent < 4 * len(html)
 

@@ -7,7 +7,6 @@ widget's own would make the page draw the widget anew, and lose what was being t
 
 from __future__ import annotations
 
-import contextvars
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -45,7 +44,6 @@ class StaticCopy:
     def __init__(self, view: ChatView, *, once: bool = False) -> None:
         self._view = view
         self._once = once  # the view is finished with its first answer
-        self._context = contextvars.copy_context()  # of the cell whose output this is
         self._handle = NOTEBOOK.DisplayHandle()
         self._stop_listening = view.transcript.listen(self._heed)
         self._handle.display(NOTEBOOK.HTML(self._render()))
@@ -56,8 +54,7 @@ class StaticCopy:
                 later(0, self._update)
 
     def _update(self) -> None:
-        html = NOTEBOOK.HTML(self._render())
-        self._context.copy().run(self._handle.update, html)
+        self._handle.update(NOTEBOOK.HTML(self._render()))
 
     def _render(self) -> str:
         state = self._view.state()

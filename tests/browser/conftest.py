@@ -43,7 +43,8 @@ CHROMIUM_FLAGS = [
 ]
 FOREIGN = re.compile(r"^(?:https?|wss?)://(?!127\.0\.0\.1[:/])")
 START_S, STOP_S = 60, 8
-ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+PROJECT = Path(__file__).parents[2]
+ARTIFACTS = PROJECT / "tests" / "artifacts"
 ACTIVE = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -92,6 +93,7 @@ def server(chromium: str, folder: Path, browser_store: Path) -> Iterator[Server]
     """JupyterLab on a free port of this machine, with settings of its own."""
     notebooks = folder / "notebooks"
     notebooks.mkdir()
+    shutil.copytree(PROJECT / "tool_definitions", folder / "tool_definitions")
     browser_store.parent.mkdir()
     with Server(
         notebooks, folder / "jupyter", CHATLAB_STORE=str(browser_store), CHATLAB_SIMULATOR_PACE="60"

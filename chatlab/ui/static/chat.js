@@ -191,6 +191,12 @@ class Picker {
     this.search.focus();
   }
 
+  /** @param {Choice[]} choices */
+  offer(choices) {
+    this.choices = choices;
+    if (!this.popup.hidden) this.fill();
+  }
+
   fill() {
     const wanted = this.search.value.trim().toLowerCase();
     const found = this.choices.filter((choice) => `${choice.text} ${choice.detail}`.toLowerCase().includes(wanted));
@@ -251,6 +257,7 @@ class View {
     /** @type {Map<string, Message>} */ this.messages = new Map();
     this.sticky = true;
     this.byHand = 0;
+    this.unanswered = "";  // sent, and not yet part of the conversation
     this.build(model.get("composer"));
     root.append(this.root);
     // Else JupyterLab takes Shift+Enter (it would run the cell again) and single letters as shortcuts.
@@ -271,8 +278,10 @@ class View {
     this.go = make("button", "cl-send", { type: "button", textContent: "Send" });
     this.halt = make("button", "cl-stop", { type: "button", textContent: "Stop", hidden: true });
     this.notice = make("p", "cl-notice", { role: "status", hidden: true });
-    const bar = make("div", "cl-bar", {}, this.box, this.go, this.halt);
-    this.root = make("section", "cl-chat", { "aria-label": composer ? "Chat" : "Exchange" }, head, make("div", "cl-middle", {}, this.log, this.jump), this.notice, bar);
+    const middle = make("div", "cl-middle", {}, this.log, this.jump);
+    const bar = make("div", "cl-bar", {}, ...(composer ? [this.box, this.go, this.halt] : [this.halt]));
+    const parts = composer ? [head, middle, this.notice, bar] : [middle, this.notice, bar];
+    this.root = make("section", "cl-chat", { "aria-label": composer ? "Chat" : "Exchange" }, ...parts);
     this.root.dataset.kind = composer ? "chat" : "exchange";
     this.go.onclick = () => this.post();
     this.halt.onclick = () => this.send({ t: "stop" });
@@ -312,9 +321,18 @@ class View {
   post() {
     const text = this.box.value;
     if (!text.trim() || this.busy || !this.send({ t: "send", text })) return;
+    this.unanswered = text;
     this.box.value = "";
     this.sticky = true;
     this.tell("");
+    this.grow();
+  }
+
+  /** A refusal: give back what could not be sent. @param {string} words */
+  refused(words) {
+    this.tell(words);
+    if (this.unanswered && !this.box.value) this.box.value = this.unanswered;
+    this.unanswered = "";
     this.grow();
   }
 
@@ -342,7 +360,7 @@ class View {
 
   /** @param {any} message */
   receive(message) {
-    if (message.t === "note") return this.tell(message.text);
+    if (message.t === "note") return this.refused(message.text);
     if (message.t === "choices") return this.choices(message);
     const ops = reduce(this.state, message, this.name);
     if (ops === "gap") return void this.send({ t: "ready", name: this.name });
@@ -354,12 +372,13 @@ class View {
 
   /** @param {{models: Choice[], tools: Choice[]}} message */
   choices({ models, tools }) {
-    this.modelPicker.choices = models;
-    this.toolPicker.choices = tools;
+    this.modelPicker.offer(models);
+    this.toolPicker.offer(tools);
   }
 
   /** @param {any[][]} ops */
   update(ops) {
+    if (ops.some(([kind]) => kind === "add")) this.unanswered = "";
     if (ops.some(([kind]) => kind === "head")) return this.paint();
     const touched = new Set(ops.filter(([kind]) => kind === "body" || kind === "set").map(([, id]) => id));
     for (const id of touched) this.messages.get(id)?.show(node_(this.state, id));
