@@ -77,7 +77,8 @@ def _open_sequence(text: str) -> int:
 
 
 def _clean(text: str) -> str:
-    return _SEQUENCE.sub("", text).replace("\r\n", "\n").translate(_CHARACTERS)
+    # Line ends first: a removed sequence must not bring two halves of what looks like one together.
+    return _SEQUENCE.sub("", text.replace("\r\n", "\n")).translate(_CHARACTERS)
 
 
 def safe_text(text: str) -> str:
