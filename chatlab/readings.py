@@ -52,7 +52,7 @@ class Readings:
     ) -> pd.DataFrame:
         """Sum tokens and cost of attempts by one or more groups since a moment (None: from the beginning).
 
-        Groups: columns of ai_usage as in chatlab.ledger.usage.GROUPS. `cost_usd` sums what is known;
+        Groups: columns of ai_usage as in chatlab.values.usage.USAGE_GROUPS. `cost_usd` sums what is known;
         n_reported, n_estimated and n_unknown say how many attempts that covers.
         """
         columns = group_columns(by)

@@ -37,6 +37,6 @@ def canary_stays_hidden(tmp_path_factory):
     """Fail the run when any file that it left holds the key of the environment."""
     yield
     places = [tmp_path_factory.getbasetemp(), ARTIFACTS]
-    files = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-    leaks = [str(path) for path in files if CANARY.encode() in path.read_bytes()]
+    paths = [path for place in places for path in place.rglob("*") if not path.is_symlink()]
+    leaks = [str(path) for path in paths if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert not leaks, f"the key of the environment was written to {leaks}"

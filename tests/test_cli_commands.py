@@ -212,7 +212,7 @@ def answers(program: Program) -> list[dict[str, Any]]:
     """How each request ended, and what is stored of its answer."""
     return program.rows(
         "select u.outcome, t.status, t.text from ai_usage u join thread t using (session_id) "
-        "where role = 'assistant' order by u.at"
+        "where role = 'assistant' order by started_at"
     )
 
 

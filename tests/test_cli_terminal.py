@@ -6,7 +6,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatlab.cli.terminal import Neutraliser, safe_label, safe_text, styled
@@ -48,6 +48,7 @@ def test_text_is_neutralised_however_it_is_cut(hostile: str, shown: str) -> None
 
 
 @settings(max_examples=500)
+@example(["\r", "\x9d", "\x07", "\n"])
 @given(st.lists(st.text(alphabet=st.sampled_from("ab1;[]()\\m\x07\x1b\x9b\x9c\x9d\x90\r\n\u202e\ud800é"))))
 def test_no_control_ever_comes_out_and_cuts_do_not_matter(pieces: list[str]) -> None:
     stream = Neutraliser()

@@ -8,24 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 
 from chatlab.errors import InvalidValue
-
-GROUPS = (
-    "cost_basis",
-    "day",
-    "gateway",
-    "group_id",
-    "hour",
-    "model",
-    "outcome",
-    "provider",
-    "purpose",
-    "served_model",
-    "session_id",
-    "tool_name",
-    "tool_version",
-    "user_id",
-)
-"""Columns of the view ai_usage that usage may be grouped by."""
+from chatlab.values.usage import USAGE_GROUPS
 
 ALIASES = {"group": "group_id", "session": "session_id", "tool": "tool_name", "user": "user_id"}
 
@@ -34,17 +17,17 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def group_columns(by: str | Iterable[str]) -> tuple[str, ...]:
-    """Turn `by` into columns: names as in GROUPS, short forms (user, group, session, tool) accepted."""
+    """Turn `by` into columns: names as in USAGE_GROUPS, short forms (user, group, session, tool) accepted."""
     names = [by] if isinstance(by, str) else list(by)
     return tuple(_group_column(name) for name in names)
 
 
 def _group_column(name: str) -> str:
     column = ALIASES.get(name, name)
-    if column not in GROUPS:
-        near = get_close_matches(name, [*GROUPS, *ALIASES], n=1)
+    if column not in USAGE_GROUPS:
+        near = get_close_matches(name, [*USAGE_GROUPS, *ALIASES], n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InvalidValue(f"usage cannot be grouped by {name!r}: {hint}one of {', '.join(GROUPS)}")
+        raise InvalidValue(f"usage cannot be grouped by {name!r}: {hint}one of {', '.join(USAGE_GROUPS)}")
     return column
 
 

@@ -17,29 +17,12 @@ from chatlab.store.frames import fetch_frame
 from chatlab.store.site import Site
 from chatlab.store.sql import named
 from chatlab.store.statement import only_select
+from chatlab.values.usage import USAGE_GROUPS
 
 QueryParams: TypeAlias = Sequence[Any] | Mapping[str, Any]
 """Values for ? and $1 (a sequence) or for $name (a mapping)."""
 
 # The columns of ai_usage by which usage can be grouped and chosen.
-DIMENSIONS = (
-    "call_id",
-    "cost_basis",
-    "day",
-    "finish_reason",
-    "gateway",
-    "group_id",
-    "model",
-    "outcome",
-    "provider",
-    "purpose",
-    "served_model",
-    "service_tier",
-    "session_id",
-    "tool_name",
-    "tool_version",
-    "user_id",
-)
 
 
 class Interrupt:
@@ -119,11 +102,11 @@ class Tables:
     ) -> pd.DataFrame:
         """Sum tokens and cost of ai_usage; see queries/usage.sql for the columns."""
         for name in (*by, *where):
-            if name not in DIMENSIONS:
+            if name not in USAGE_GROUPS:
                 raise InvalidValue(
-                    f"Usage has no column {name!r} to group or choose by: use {', '.join(DIMENSIONS)}."
+                    f"Usage has no column {name!r} to group or choose by: use {', '.join(USAGE_GROUPS)}."
                 )
-        conditions = ['($since IS NULL OR "at" >= $since)', '($until IS NULL OR "at" < $until)']
+        conditions = ["($since IS NULL OR started_at >= $since)", "($until IS NULL OR started_at < $until)"]
         conditions += [f"{name} IS NOT DISTINCT FROM $where_{name}" for name in where]
         sql = named("usage").replace("{where}", " AND ".join(conditions))
         sql = sql.replace("{by}", "".join(f"{name}, " for name in by))

@@ -14,6 +14,26 @@ from typing import Literal, TypeAlias
 
 CostBasis: TypeAlias = Literal["reported", "estimated", "unknown"]
 
+USAGE_GROUPS = (
+    "call_id",
+    "cost_basis",
+    "day",
+    "finish_reason",
+    "gateway",
+    "group_id",
+    "model",
+    "outcome",
+    "provider",
+    "purpose",
+    "served_model",
+    "service_tier",
+    "session_id",
+    "tool_name",
+    "tool_version",
+    "user_id",
+)
+"""Columns of the view ai_usage that usage may be grouped and chosen by."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

@@ -4,7 +4,7 @@
 -- call_id           id of the logical request; retries share it
 -- session_id        id of the chat session; NULL outside chats
 -- attempt_no        1 for the first attempt of a call; counting its rows counts calls
--- at                when the attempt started, UTC
+-- started_at        when the attempt started, UTC
 -- day               its day in UTC
 -- user_id           who asked
 -- group_id          for which group
@@ -118,7 +118,7 @@ SELECT
     p.call_id,
     c.session_id,
     p.attempt_no,
-    p.t_start AS "at",
+    p.t_start AS started_at,
     CAST(p.t_start AT TIME ZONE 'UTC' AS DATE) AS day,
     c.user_id,
     c.group_id,

@@ -15,8 +15,8 @@
 CREATE OR REPLACE VIEW usage_by_session AS
 SELECT
     session_id,
-    min("at") AS first_at,
-    max("at") AS last_at,
+    min(started_at) AS first_at,
+    max(started_at) AS last_at,
     count(*) FILTER (WHERE attempt_no = 1) AS n_calls,
     count(*) AS n_attempts,
     CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
