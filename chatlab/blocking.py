@@ -129,8 +129,8 @@ class Stream:
 
     @property
     def done(self) -> bool:
-        """Whether the answer has ended and is saved: true for whoever has read the events to their end."""
-        return self._ended
+        """Whether the answer has ended and is saved: true for whoever has read `Done` or `Failed`."""
+        return self._told or self._ended
 
     def result(self) -> Reply:
         """Wait for the end and return the reply. Raises what `Failed` carried."""

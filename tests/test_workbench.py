@@ -141,6 +141,15 @@ def test_one_chat_answers_one_message_at_a_time(slow_lab):
     chat.stop()
 
 
+def test_whoever_has_read_the_end_may_send_again_at_once(lab):
+    chat = lab.chat()
+    for number in range(20):
+        for event in chat.stream(f"What is {number} + 1?"):
+            if isinstance(event, Done):
+                break
+    assert len(chat.messages) == 40
+
+
 def test_callbacks_hear_text_and_the_end(lab):
     heard, ended = [], []
     reply = lab.ask(SUM, on_text=heard.append, on_done=ended.append)
