@@ -7,6 +7,7 @@ import pytest
 
 import chatlab
 from chatlab.errors import (
+    ContextTooLong,
     InvalidValue,
     ModelNotFound,
     NotFound,
@@ -190,6 +191,30 @@ def test_a_tool_gives_its_system_prompt_params_and_version(lab):
     [stored] = lab.sql("select tool_name, tool_version from ai_usage").itertuples(index=False)
     definition = lab.tool_definitions["json-extractor"]
     assert (stored.tool_name, stored.tool_version) == ("json-extractor", definition.version)
+
+
+BRIEF = """
+name: brief
+description: Remembers little.
+behavior:
+  system: Be brief.
+history:
+  max_messages: 2
+  max_tokens: 100
+"""
+
+
+def test_a_tools_limits_cut_the_history_and_refuse_what_cannot_fit(own_store, tmp_path):
+    (tmp_path / "brief.yaml").write_text(BRIEF)
+    with chatlab.open(tools=tmp_path) as lab:
+        chat = lab.chat(tool="brief")
+        contexts = [chat.send(f"What is {number} + 1?").context for number in range(3)]
+        assert [context.left_out for context in contexts] == [0, 0, 2]
+        with pytest.raises(ContextTooLong, match="100") as caught:
+            chat.send("word " * 200)
+        assert caught.value.needed > caught.value.limit == 100
+        assert len(chat.messages) == 6
+        assert chat.send("What is 9 + 1?").status == "completed"
 
 
 @pytest.mark.parametrize(
