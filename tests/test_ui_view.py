@@ -129,7 +129,9 @@ def test_the_page_chooses_model_and_tool(page: Page) -> None:
 
 def test_a_choice_that_does_not_exist_is_told_and_changes_nothing(page: Page) -> None:
     page.say({"t": "tool", "tool": "nosuch"})
-    assert "nosuch" in page.hear("note")["text"]
+    note = page.hear("note")
+    assert "nosuch" in note["text"]
+    assert note["unsent"] is False
     assert page._chat.tool is None
 
 
@@ -171,7 +173,23 @@ def test_messages_of_any_other_form_are_ignored(page: Page, message: Any) -> Non
 
 def test_an_empty_message_is_told(page: Page) -> None:
     page.say({"t": "send", "text": "  "})
-    assert "empty" in page.hear("note")["text"]
+    note = page.hear("note")
+    assert "empty" in note["text"]
+    assert note["unsent"] is True
+
+
+def test_a_message_that_does_not_fit_is_given_back_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "name: small\ndescription: little room\nbehavior:\n  system: Be brief.\nhistory:\n  max_tokens: 50\n"
+    )
+    with open_workbench(tools=tmp_path) as narrow:
+        page = Page(narrow.chat(tool="small"))
+        page.say({"t": "ready", "name": "page"})
+        page.say({"t": "send", "text": "word " * 1000})
+        note = page.hear("note")
+    assert note["unsent"] is True
+    assert "50" in note["text"]
+    assert page.front.nodes == {}
 
 
 def test_an_exchange_has_no_composer_and_shows_its_turn_only(lab: Workbench) -> None:
@@ -292,7 +310,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 
 
 def test_html_is_set_in_two_places_only_both_with_what_python_sanitised() -> None:
-    code = (STATIC / "chat.js").read_text()
+    code = ChatView._esm
     assert re.findall(r"innerHTML(?:: | = )(\w+)", code) == ["html", "open"]
     assert not re.search(r"outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", code)
 

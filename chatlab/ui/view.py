@@ -22,6 +22,7 @@ from chatlab.conversation import Chat
 from chatlab.errors import ChatlabError
 from chatlab.ui.bridge import Bridge
 from chatlab.ui.choices import choices
+from chatlab.ui.markdown import plain
 from chatlab.ui.projection import Scope
 from chatlab.values.reply import Reply
 
@@ -41,7 +42,7 @@ def later(seconds: float, action: Callable[[], None]) -> None:
 class ChatView(anywidget.AnyWidget):
     """A live view of a chat, or with `scope` of one exchange of it, without a composer."""
 
-    _esm = STATIC / "chat.js"
+    _esm = "\n".join((STATIC / name).read_text() for name in ("parts.js", "chat.js"))
     _css = STATIC / "chat.css"
     composer = traitlets.Bool(True).tag(sync=True)
 
@@ -73,7 +74,7 @@ class ChatView(anywidget.AnyWidget):
         try:
             self._obey(message)
         except ChatlabError as error:
-            self._publish({"t": "note", "text": str(error)})
+            self._tell(str(error), unsent=message.get("t") == "send")
 
     def _obey(self, message: dict[Any, Any]) -> None:
         match message:
@@ -94,18 +95,22 @@ class ChatView(anywidget.AnyWidget):
 
     def _tell_failure(self, answer: Future[Reply]) -> None:
         """Tell why a message got no answer, when that is not said in the conversation already."""
-        error = answer.exception()
+        error = None if answer.cancelled() else answer.exception()
         if error is None or any(node["error"] == str(error) for node in self.transcript.path()[-1:]):
             return
         kind = "" if isinstance(error, ChatlabError) else f"{type(error).__name__}: "
-        self._publish({"t": "note", "text": f"{kind}{error}"})
+        self._tell(f"{kind}{error}", unsent=True)
 
     def _send_choices(self) -> None:
         """Read models and tools, which may take a request to the gateway, and send them."""
         try:
             self._publish({"t": "choices"} | choices(self._chat.bench))
         except ChatlabError as error:
-            self._publish({"t": "note", "text": f"The list of models is not available: {error}"})
+            self._tell(f"The list of models is not available: {error}")
+
+    def _tell(self, text: str, *, unsent: bool = False) -> None:
+        """Say something to the reader; `unsent` gives back the message that was not sent."""
+        self._publish({"t": "note", "text": plain(text), "unsent": unsent})
 
     def _publish(self, message: dict[str, Any]) -> None:
         """Send to the page, in the context of its last message.

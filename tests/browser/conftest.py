@@ -42,6 +42,8 @@ CHROMIUM_FLAGS = [
     "--disable-backgrounding-occluded-windows",
 ]
 FOREIGN = re.compile(r"^(?:https?|wss?)://(?!127\.0\.0\.1[:/])")
+# JupyterLab's own complaint about requests of its debugger and subshells that a closed kernel never answers.
+OWN_NOISE = re.compile(r"Canceled future for (?:debug|create_subshell|delete_subshell)_request")
 START_S, STOP_S = 60, 8
 PROJECT = Path(__file__).parents[2]
 ARTIFACTS = PROJECT / "tests" / "artifacts"
@@ -217,8 +219,8 @@ class Lab:
         self.page = page
         self.problems: list[str] = []  # what the page's console complained of
         self.refused: list[str] = []  # requests to other machines
-        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self._hear(f"error: {error}"))
+        page.on("console", lambda message: self._hear(message.text) if message.type == "error" else None)
         self._started = False
 
     def refuse(self, route: Any) -> None:
@@ -300,6 +302,6 @@ class Lab:
         (target or self.page).screenshot(path=path)
         return path
 
-    def _hear(self, message: Any) -> None:
-        if message.type == "error":
-            self.problems.append(f"console: {message.text} {message.location.get('url', '')}")
+    def _hear(self, problem: str) -> None:
+        if not OWN_NOISE.search(problem):
+            self.problems.append(problem)

@@ -243,12 +243,24 @@ def test_after_a_restart_the_view_says_what_to_do(notebook: Any) -> None:
     lab.page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
     )
-    lab.problems.clear()  # JupyterLab's own, about requests that the restart cancelled
     box = lab.output(".cl-chat textarea")
     box.fill("Is anybody there?")
     box.press("Enter")
     lab.output(".cl-notice").filter(has_text="Run the cell again").wait_for()
     assert box.input_value() == "Is anybody there?"
+
+
+def test_after_a_reload_of_the_page_the_chat_is_there_and_goes_on(notebook: Any) -> None:
+    lab = notebook
+    lab.open_cells("reload.ipynb", OPEN)
+    lab.run_all()
+    ask(lab, "What is the capital of Peru?")
+    lab.output(IDLE).wait_for()
+    lab.command("docmanager:save")
+    lab.page.reload()
+    lab.output(".cl-assistant").filter(has_text="Lima").wait_for()
+    ask(lab, "What is the capital of France?")
+    lab.output(".cl-assistant").filter(has_text="Paris").wait_for()
 
 
 def test_two_views_of_one_chat_show_the_same(notebook: Any) -> None:

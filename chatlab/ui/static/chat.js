@@ -1,13 +1,11 @@
 // @ts-check
+/// <reference path="./parts.js" />
 // The chat view: shows what the kernel sends and sends back what the reader does. Nothing is decided here.
-// HTML from the kernel is safe (chatlab/ui/markdown.py) and is the only thing that is ever set as HTML.
 
 /** @typedef {{text: string, title: string, kind: string}} Label */
-/** @typedef {[string[], string]} Body  closed blocks and open HTML */
 /** @typedef {{id: string, parent: string | null, role: string, model: string, status: string, note: string,
  *   error: string, said: string, footer: Label[], body: Record<string, Body>}} Node_ */
 /** @typedef {{nodes: Map<string, Node_>, head: string | null, facts: Record<string, any>, next: number}} State */
-/** @typedef {{id: string, text: string, detail: string}} Choice */
 
 /** @returns {State} */
 export const emptyState = () => ({ nodes: new Map(), head: null, facts: {}, next: -1 });
@@ -51,67 +49,6 @@ function patched([closed, open], [keep, added, prefix, suffix, middle]) {
   return [[...closed.slice(0, keep), ...added], open.slice(0, prefix) + middle + open.slice(open.length - suffix)];
 }
 
-/**
- * @param {string} tag @param {string} name @param {Record<string, any>} [props] @param {...(Node | string)} children
- * @returns {any}
- */
-function make(tag, name, props = {}, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  for (const [key, value] of Object.entries(props)) {
-    if (key in element) /** @type {any} */ (element)[key] = value;
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** The blocks of one field of one message: finished ones keep their elements, the open one is set anew. */
-class Document_ {
-  /** @param {HTMLElement} host */
-  constructor(host) {
-    this.host = host;
-    /** @type {string[]} */ this.closed = [];
-    /** @type {HTMLElement} */ this.tail = make("div", "cl-open");
-    host.append(this.tail);
-  }
-
-  /** @param {Body} body */
-  show([closed, open]) {
-    let keep = 0;
-    while (keep < this.closed.length && keep < closed.length && this.closed[keep] === closed[keep]) keep += 1;
-    for (let i = this.closed.length; i > keep; i -= 1) this.host.children[i - 1].remove();
-    for (const html of closed.slice(keep)) this.tail.before(withCopyButtons(make("div", "cl-block", { innerHTML: html })));
-    this.closed = closed;
-    if (this.tail.innerHTML !== open) this.tail.innerHTML = open;
-    withCopyButtons(this.tail);
-  }
-}
-
-/** @param {HTMLElement} element */
-function withCopyButtons(element) {
-  for (const box of element.querySelectorAll(".cl-code")) {
-    const code = /** @type {HTMLElement} */ (box.querySelector("code"));
-    box.append(copyButton("Copy code", () => code.textContent ?? ""));
-  }
-  return element;
-}
-
-/** @param {string} label @param {() => string} text */
-function copyButton(label, text) {
-  const button = make("button", "cl-copy", { type: "button", title: label, "aria-label": label, textContent: "Copy" });
-  button.onclick = async () => {
-    try {
-      await navigator.clipboard.writeText(text());
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Not allowed";
-    }
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  };
-  return button;
-}
-
 /** One message. */
 class Message {
   /** @param {Node_} node */
@@ -143,7 +80,7 @@ class Message {
     }
     const badge = { stopped: "stopped", partial: "cut off", error: "failed" }[node.status];
     const labels = badge ? [{ text: badge, title: "How this answer ended", kind: node.status }, ...node.footer] : node.footer;
-    this.foot.replaceChildren(...labels.map((label) => make("span", `cl-label cl-${label.kind}`, { textContent: label.text, title: label.title })));
+    this.foot.replaceChildren(...labels.map(({ text, title, kind }) => make("span", `cl-label cl-${kind}`, { textContent: text, title })));
     if (node.role === "assistant" && !streaming) this.foot.append(copyButton("Copy answer", () => this.text.innerText));
   }
 
@@ -156,94 +93,6 @@ class Message {
     this.fold.hidden = reasoning[0].length === 0 && reasoning[1] === "";
     if (!this.touched) this.fold.open = streaming && !spoke;  // open while it is all there is
     this.root.classList.toggle("cl-waiting", streaming && !spoke && this.fold.hidden);
-  }
-}
-
-/** A button with a searchable list under it. Closes on Escape, on leaving and on choosing. */
-class Picker {
-  /** @param {string} label @param {(id: string) => void} choose @param {boolean} free  whether any text may be chosen */
-  constructor(label, choose, free) {
-    this.choose = choose;
-    this.free = free;
-    /** @type {Choice[]} */ this.choices = [];
-    this.value = make("span", "cl-value");
-    this.button = make("button", "cl-pick", { type: "button", title: `Choose the ${label.toLowerCase()}`, "aria-haspopup": "listbox", "aria-expanded": "false" }, make("span", "cl-key", { textContent: label }), this.value);
-    this.search = make("input", "cl-search", { type: "text", placeholder: free ? "Search, or type a model id" : "Search", "aria-label": `Search ${label.toLowerCase()}`, spellcheck: false });
-    this.list = make("ul", "cl-list", { role: "listbox", "aria-label": label });
-    this.popup = make("div", "cl-popup", { hidden: true }, this.search, this.list);
-    this.root = make("div", "cl-picker", {}, this.button, this.popup);
-    this.at = 0;
-    this.button.onclick = () => this.toggle(this.popup.hidden);
-    this.search.oninput = () => this.fill();
-    this.root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
-    this.root.addEventListener("focusout", (/** @type {FocusEvent} */ event) => {
-      if (!this.root.contains(event.relatedTarget)) this.toggle(false);
-    });
-  }
-
-  /** @param {boolean} open */
-  toggle(open) {
-    this.popup.hidden = !open;
-    this.button.setAttribute("aria-expanded", String(open));
-    if (!open) return;
-    this.search.value = "";
-    this.fill();
-    this.search.focus();
-  }
-
-  /** @param {Choice[]} choices */
-  offer(choices) {
-    this.choices = choices;
-    if (!this.popup.hidden) this.fill();
-  }
-
-  fill() {
-    const wanted = this.search.value.trim().toLowerCase();
-    const found = this.choices.filter((choice) => `${choice.text} ${choice.detail}`.toLowerCase().includes(wanted));
-    if (this.free && wanted && !found.some((choice) => choice.id === wanted)) {
-      found.push({ id: this.search.value.trim(), text: this.search.value.trim(), detail: "as typed" });
-    }
-    this.at = Math.max(0, found.findIndex((choice) => choice.id === this.current && !wanted));
-    this.list.replaceChildren(...found.slice(0, 200).map((choice) => {
-      const item = make("li", "cl-item", { role: "option", tabIndex: -1 }, make("span", "", { textContent: choice.text }), make("small", "", { textContent: choice.detail }));
-      item.dataset.id = choice.id;
-      item.onmousedown = (/** @type {Event} */ event) => event.preventDefault();
-      item.onclick = () => this.pick(choice.id);
-      return item;
-    }));
-    this.mark();
-  }
-
-  mark() {
-    [...this.list.children].forEach((item, i) => item.setAttribute("aria-selected", String(i === this.at)));
-    this.list.children[this.at]?.scrollIntoView({ block: "nearest" });
-  }
-
-  /** @param {KeyboardEvent} event */
-  key(event) {
-    if (this.popup.hidden || event.isComposing) return;
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) {
-      this.at = Math.min(Math.max(this.at + step, 0), this.list.children.length - 1);
-      this.mark();
-    } else if (event.key === "Enter") this.pick(this.list.children[this.at]?.dataset.id);
-    else if (event.key === "Escape") this.pick(undefined);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** @param {string | undefined} id */
-  pick(id) {
-    this.toggle(false);
-    this.button.focus();
-    if (id !== undefined && id !== this.current) this.choose(id);
-  }
-
-  /** @param {string} id @param {string} text */
-  show(id, text) {
-    this.current = id;
-    this.value.textContent = text;
   }
 }
 
@@ -268,19 +117,21 @@ class View {
   build(composer) {
     this.modelPicker = new Picker("Model", (id) => this.send({ t: "model", model: id }), true);
     this.toolPicker = new Picker("Tool", (id) => this.send({ t: "tool", tool: id || null }), false);
-    this.badge = make("span", "cl-simulated", { textContent: "SIMULATED", title: "Answers come from the built-in simulator, not from a model", hidden: true });
+    const warning = "Answers come from the built-in simulator, not from a model";
+    this.badge = make("span", "cl-simulated", { textContent: "SIMULATED", title: warning, hidden: true });
     this.total = make("span", "cl-total");
     const head = make("header", "cl-head", {}, this.modelPicker.root, this.toolPicker.root, this.badge, this.total);
     this.log = make("div", "cl-log", { role: "log", "aria-live": "polite", "aria-label": "Messages", tabIndex: 0 });
     this.empty = make("p", "cl-empty", { textContent: "Ask something. Every answer is stored, with its tokens and its cost." });
     this.jump = make("button", "cl-jump", { type: "button", textContent: "↓ newest", hidden: true });
-    this.box = make("textarea", "cl-box", { rows: 1, placeholder: "Write a message", "aria-label": "Message", title: "Enter sends, Shift+Enter makes a new line, Escape stops" });
+    const keys = "Enter sends, Shift+Enter makes a new line, Escape stops";
+    this.box = make("textarea", "cl-box", { rows: 1, placeholder: "Write a message", "aria-label": "Message", title: keys });
     this.go = make("button", "cl-send", { type: "button", textContent: "Send" });
     this.halt = make("button", "cl-stop", { type: "button", textContent: "Stop", hidden: true });
     this.notice = make("p", "cl-notice", { role: "status", hidden: true });
     const middle = make("div", "cl-middle", {}, this.log, this.jump);
     const bar = make("div", "cl-bar", {}, ...(composer ? [this.box, this.go, this.halt] : [this.halt]));
-    const parts = composer ? [head, middle, this.notice, bar] : [middle, this.notice, bar];
+    const parts = [...(composer ? [head] : []), middle, this.notice, bar];
     this.root = make("section", "cl-chat", { "aria-label": composer ? "Chat" : "Exchange" }, ...parts);
     this.root.dataset.kind = composer ? "chat" : "exchange";
     this.go.onclick = () => this.post();
@@ -302,6 +153,7 @@ class View {
       this.jump.hidden = this.sticky;
     });
     this.jump.onclick = () => { this.sticky = true; this.follow(); };
+    new ResizeObserver(() => this.follow()).observe(this.log);
   }
 
   follow() {
@@ -328,6 +180,12 @@ class View {
     this.grow();
   }
 
+  /** @param {string} words */
+  tell(words) {
+    this.notice.textContent = words;
+    this.notice.hidden = !words;
+  }
+
   /** A refusal: give back what could not be sent. @param {string} words */
   refused(words) {
     this.tell(words);
@@ -352,28 +210,19 @@ class View {
     }
   }
 
-  /** @param {string} words */
-  tell(words) {
-    this.notice.textContent = words;
-    this.notice.hidden = !words;
-  }
-
   /** @param {any} message */
   receive(message) {
-    if (message.t === "note") return this.refused(message.text);
-    if (message.t === "choices") return this.choices(message);
+    if (message.t === "note") return message.unsent ? this.refused(message.text) : this.tell(message.text);
+    if (message.t === "choices") {
+      this.modelPicker.offer(message.models);
+      return this.toolPicker.offer(message.tools);
+    }
     const ops = reduce(this.state, message, this.name);
     if (ops === "gap") return void this.send({ t: "ready", name: this.name });
+    if (ops === null) return;
     if (ops === "all") this.paint();
-    else if (ops) this.update(ops);
-    else return;
+    else this.update(ops);
     this.describe();
-  }
-
-  /** @param {{models: Choice[], tools: Choice[]}} message */
-  choices({ models, tools }) {
-    this.modelPicker.offer(models);
-    this.toolPicker.offer(tools);
   }
 
   /** @param {any[][]} ops */
