@@ -17,7 +17,7 @@ CANARY = "sk-or-v1-canary-4b1d0f7a9c2e"
 ARTIFACTS = Path(__file__).parent / "artifacts"
 
 _OURS = ("AI_", "CHATLAB_", "OPENROUTER_", "OPENAI_")
-_KEPT = {"CHATLAB_REQUIRE_BROWSER", "CHATLAB_UPDATE_PICTURE"}
+_KEPT = {"CHATLAB_CHROMIUM", "CHATLAB_REQUIRE_BROWSER", "CHATLAB_UPDATE_PICTURE"}
 
 for _name in [name for name in os.environ if name.startswith(_OURS) and name not in _KEPT]:
     del os.environ[_name]

@@ -127,7 +127,7 @@ def test_imports_have_no_cycle():
     finished, open_ = set(), []
 
     def visit(name):
-        assert name not in open_, f"cycle: {' -> '.join([*open_[open_.index(name):], name])}"
+        assert name not in open_, f"cycle: {' -> '.join([*open_[open_.index(name) :], name])}"
         if name in finished:
             return
         open_.append(name)

@@ -105,6 +105,17 @@ def test_a_chat_goes_on_in_another_workbench(own_store):
         assert second.resume("last").session_id == chat.session_id
 
 
+def test_a_resumed_chat_shows_what_was_said_and_thought(own_store):
+    with chatlab.open() as first:
+        chat = first.chat(model="sim/owl")
+        said = chat.send(SUM)
+        assert said.reasoning
+    with chatlab.open() as second:
+        shown = second.resume("last").transcript.path()
+        assert [node["text"] for node in shown] == [SUM, said.text]
+        assert shown[-1]["reasoning"] == said.reasoning
+
+
 def test_a_stop_keeps_what_came_and_says_so(slow_lab):
     stream = slow_lab.stream(LONG)
     pieces = []

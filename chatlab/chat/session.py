@@ -280,4 +280,5 @@ def _show(transcript: Transcript, stored: StoredMessage) -> None:
             stored.message.text,
             model=stored.model,
             status=stored.status,
+            reasoning=stored.message.reasoning,
         )
