@@ -40,3 +40,8 @@ def canary_stays_hidden(tmp_path_factory):
     paths = [path for place in places for path in place.rglob("*") if not path.is_symlink()]
     leaks = [str(path) for path in paths if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert not leaks, f"the key of the environment was written to {leaks}"
+
+
+def pytest_collection_modifyitems(items):
+    """Run browser tests last: Playwright keeps an event loop running in this thread until the run ends."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
