@@ -121,7 +121,7 @@ class DuckStore:
         return await self._run(lambda: self._tables().messages(session_id))
 
     async def models(self) -> pd.DataFrame:
-        """List the models in their latest listings; columns as views/ai_models.sql defines them."""
+        """List the models of each gateway's latest listing; columns as views/ai_models.sql defines them."""
         return await self._run(lambda: self._tables().models())
 
     async def status(self) -> StoreStatus:

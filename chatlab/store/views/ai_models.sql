@@ -1,4 +1,5 @@
--- ai_models: every model in its latest listing, with prices and context.
+-- ai_models: the models of each gateway's latest listing, with prices and context; one that it no longer
+-- lists is not here.
 --
 -- gateway           gateway that lists it
 -- model             id to request it by
@@ -14,9 +15,9 @@
 -- fetched_at        when this listing was fetched, UTC
 CREATE OR REPLACE VIEW ai_models AS
 WITH latest AS (
-    SELECT gateway, model, max(fetched_at) AS fetched_at
+    SELECT gateway, max(fetched_at) AS fetched_at
     FROM models
-    GROUP BY gateway, model
+    GROUP BY gateway
 )
 SELECT
     m.gateway,
@@ -32,5 +33,5 @@ SELECT
     m.supported_params,
     m.fetched_at
 FROM latest
-JOIN models AS m USING (gateway, model, fetched_at)
+JOIN models AS m USING (gateway, fetched_at)
 LEFT JOIN prices AS p USING (gateway, model, fetched_at);
