@@ -170,6 +170,12 @@ def test_the_cost_of_an_attempt_and_where_it_comes_from(run, records, cost, basi
     assert (row["cost_usd"], row["cost_basis"]) == (None if cost is None else Decimal(cost), basis)
 
 
+def test_a_sum_of_charges_that_no_column_holds_is_unknown_and_spoils_no_other_row(run):
+    absurd = report(usd="600000", upstream="600000", byok=True)
+    row = usage_of(run, ended(), absurd)
+    assert (row["cost_usd"], row["cost_basis"]) == (None, "unknown")
+
+
 @pytest.mark.parametrize(
     ("sources", "chosen"),
     [
@@ -334,6 +340,20 @@ def test_models_show_their_latest_listing(run):
         Decimal("0.25"),
     )
     assert row["output_usd_per_mtok"] is None
+
+
+def test_a_model_that_its_gateway_no_longer_lists_is_gone(run):
+    def listed(gateway, model, at):
+        return ModelListed(gateway=gateway, fetched_at=at, card=ModelCard(model=model, name=model))
+
+    later = NOW + timedelta(days=1)
+    records = [
+        *(listed("simulator", model, NOW) for model in ("sim/crow", "sim/dodo")),
+        *(listed("simulator", model, later) for model in ("sim/crow", "sim/owl")),
+        listed("local", "llama", NOW),
+    ]
+    frame = run(records, lambda store: store.models())
+    assert list(frame["model"]) == ["llama", "sim/crow", "sim/owl"]
 
 
 @pytest.mark.parametrize("view", VIEWS)

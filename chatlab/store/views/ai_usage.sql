@@ -104,9 +104,10 @@ priced AS (
     SELECT
         told.*,
         -- With the user's own key the gateway charges a fee and the provider bills the rest. Otherwise both
-        -- numbers are the same money and are never added.
+        -- numbers are the same money and are never added. A sum beyond the column is unknown, not an error: one
+        -- absurd report must not make every other row unreadable.
         CASE
-            WHEN is_byok IS TRUE THEN CAST(reported_cost_usd + upstream_cost_usd AS DECIMAL(18, 12))
+            WHEN is_byok IS TRUE THEN TRY_CAST(reported_cost_usd + upstream_cost_usd AS DECIMAL(18, 12))
             ELSE reported_cost_usd
         END AS charged,
         -- Nothing says that a request that failed or has not ended was billed: no list price for it.
