@@ -30,6 +30,7 @@
             EmptyStream                 a success without any content
             ProtocolViolation           bytes that are no chat stream
             RedirectRefused             a 3xx: never followed, the prompt would go elsewhere
+            RouteUnhealthy              too many failures: not sent, the gateway is left alone for a while
         StoreError
             StoreBusy                   another process holds the file
             StoreTooNew                 written by a newer chatlab
@@ -222,6 +223,10 @@ class ProtocolViolation(GatewayError):
 
 class RedirectRefused(GatewayError):
     """The gateway answered with a redirect, which is never followed."""
+
+
+class RouteUnhealthy(GatewayError):
+    """Failures outweigh answers so far that nothing is sent; `retry_after_s` says when it is worth a try."""
 
 
 class StoreError(ChatlabError):

@@ -15,7 +15,7 @@ from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, pric
 from chatlab.calls.call import Call
 from chatlab.calls.stopping import StopSignal
 from chatlab.errors import GatewayError, StoreBusy, StoreError
-from chatlab.gateway.retry import RetryPolicy
+from chatlab.gateway.retry import Failures, RetryPolicy
 from chatlab.ports import Attempt, Clock, Emit, Gateway, PriceBook, Store
 from chatlab.values.events import Done, Failed, HeadersReceived, Retrying
 from chatlab.values.identity import content_hash, new_id
@@ -79,6 +79,7 @@ class _RunningCall:
         self.message_id = message_id
         self.call_id = new_id(driver.clock.now())
         self.last_reply: Reply | None = None
+        self._failures = Failures()
         self._headers_commit: asyncio.Task[None] | None = None
 
     async def to_end(
@@ -90,7 +91,7 @@ class _RunningCall:
         while True:
             ended = await self._attempt(number, pending)
             pending = ended_records(ended, driver.clock.now())
-            wait = self._wait_before_retry(number, ended.result)
+            wait = self._wait_before_retry(ended.result)
             if wait is None:
                 break
             self.emit([Retrying(number, wait, str(ended.result.error))])
@@ -174,12 +175,13 @@ class _RunningCall:
         )
         self._headers_commit = asyncio.ensure_future(self.driver.store.commit(record))
 
-    def _wait_before_retry(self, number: int, result: AttemptResult) -> float | None:
+    def _wait_before_retry(self, result: AttemptResult) -> float | None:
         if result.error is None or self.stop.requested:
             return None
+        self._failures = self._failures.and_one(result.error.kind)
         return self.driver.retry.decide(
             result.error,
-            attempts_made=number,
+            failures=self._failures,
             visible_output=result.has_output,
             random=self.driver.random,
         )
