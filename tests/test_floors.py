@@ -49,7 +49,6 @@ ROOMS = {
     "pandas": {"store", "conversation", "readings", "workbench", "cli", "ui"},
     "portalocker": {"store"},
     "pygments": {"ui"},
-    "rich": {"cli"},
     "traitlets": {"ui"},
     "typer": {"cli"},
     "yaml": {"tools"},
