@@ -21,8 +21,8 @@ def ask(prompt, *, model="sim/owl", system=None, before=(), number=0, **params):
     """Return the text a model answers, after the user said `before`."""
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": "user", "content": text} for text in (*before, prompt)]
-    body = json.dumps({"model": model, "messages": messages, **params}).encode()
-    return compose_answer(parse_completion_request(body), number=number).text
+    request = parse_completion_request({"model": model, "messages": messages, **params})
+    return compose_answer(request, number=number).text
 
 
 def right(prompt, **facts):

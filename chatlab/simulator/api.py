@@ -9,10 +9,12 @@ from urllib.parse import parse_qs
 
 from chatlab.simulator.completion import Completions
 from chatlab.simulator.connection import MAX_BODY_BYTES, Request, Response
+from chatlab.simulator.faults import Faults
 from chatlab.simulator.models import SIMULATOR_KEY
 from chatlab.simulator.pace import Pace
 from chatlab.simulator.refusals import Refusal
-from chatlab.simulator.request import parse_completion_request
+from chatlab.simulator.request import json_object, parse_completion_request
+from chatlab.simulator.script import FAULTS_HEADER, parse_script, split_model
 from chatlab.simulator.wire import generation_body, json_bytes, key_body, models_body
 
 PREFIX = "/api/v1"
@@ -28,6 +30,7 @@ class Api:
 
     def __init__(self, pace: Pace) -> None:
         self._completions = Completions(pace)
+        self._faults = Faults(pace.clock)
         self._endpoints: dict[str, tuple[str, _Endpoint]] = {
             f"{PREFIX}/chat/completions": ("POST", self._complete),
             f"{PREFIX}/models": ("GET", self._list_models),
@@ -40,6 +43,9 @@ class Api:
         try:
             _check_host(request)
             _check_key(request)
+            script = request.headers.get(FAULTS_HEADER)
+            if script is not None and await self._faults.befall(parse_script(script), request, response):
+                return
             await self._endpoint(request)(request, response)
         except Refusal as refusal:
             await response.send(refusal.status, json_bytes(refusal.body()), headers=refusal.headers)
@@ -75,7 +81,13 @@ class Api:
         _require_key(request)
         if request.too_large:
             raise Refusal(413, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
-        plan = self._completions.plan(parse_completion_request(request.body))
+        data = json_object(request.body)
+        model = data.get("model")
+        if isinstance(model, str):
+            data["model"], script = split_model(model)
+            if script is not None and await self._faults.befall(parse_script(script), request, response):
+                return
+        plan = self._completions.plan(parse_completion_request(data))
         await self._completions.serve(plan, response)
 
 

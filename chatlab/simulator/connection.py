@@ -2,19 +2,26 @@
 
 h11 only parses: a fresh parser per request, fed with what the one before left over. Responses are composed
 by hand, head, chunk frames and all, because every byte of them passes through `Response` and nothing else
-decides about framing. When the client goes away, the task that serves it is cancelled at once.
+decides about framing; a response that was given faults leaves through its `Delivery` instead. When the client
+goes away, the task that serves it is cancelled at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import h11
+
+from chatlab.ports import Clock
+from chatlab.simulator.delivery import Delivery
+from chatlab.simulator.treatment import Treatment
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -50,6 +57,15 @@ class Response:
         self._bodiless = request.method == "HEAD"
         self.started = False
         self._head = b""
+        self.treatment: Treatment | None = None
+        self._delivery: Delivery | None = None
+
+    def treat(self, treatment: Treatment, clock: Clock) -> None:
+        """Let faults have the response; to be called before it is started."""
+        if treatment.framing in {"close", "http10"} or treatment.excess:
+            self.keeps_alive = False
+        self.treatment = treatment
+        self._delivery = Delivery(treatment, self._connection, clock, self._compose_head)
 
     async def send(
         self,
@@ -62,16 +78,25 @@ class Response:
         """Send a whole response."""
         fields = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
         self.started = True
+        if self._delivery is not None:
+            await self._delivery.send(status, fields, body, bodiless=self._bodiless)
+            return
         await self._connection.put(self._compose_head(status, fields) + (b"" if self._bodiless else body))
 
     def start(self, status: int, *, content_type: str, headers: Mapping[str, str]) -> None:
         """Begin a streamed response; its head leaves with the first bytes of the body."""
-        framing = {"transfer-encoding": "chunked"} if self._chunked else {}
         self.started = True
+        if self._delivery is not None:
+            self._delivery.start(status, {"content-type": content_type, **headers}, chunked=self._chunked)
+            return
+        framing = {"transfer-encoding": "chunked"} if self._chunked else {}
         self._head = self._compose_head(status, {"content-type": content_type, **framing, **headers})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the body at once, as one HTTP chunk; `last` ends the response with it."""
+        if self._delivery is not None:
+            await self._delivery.write(data, last=last)
+            return
         if self._chunked and data:  # an empty chunk would be the end
             data = b"%x\r\n%b\r\n" % (len(data), data) + (b"0\r\n\r\n" if last else b"")
         head, self._head = self._head, b""
@@ -140,6 +165,24 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         # Also without waiting, give a client's going away and other clients a turn.
         await asyncio.sleep(0)
+        await self._writable.wait()
+
+    async def finish(self) -> None:
+        """End the connection once the client's system has all that was put."""
+        await self._flush()
+        self._transport.close()
+
+    async def reset(self) -> None:
+        """Break the connection once the client's system has all that was put."""
+        await self._flush()
+        # A socket that is closed without lingering sends RST instead of FIN (socket(7), SO_LINGER).
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self._transport.abort()
+
+    async def _flush(self) -> None:
+        self._transport.set_write_buffer_limits(0)  # from now on writable means that nothing is left
         await self._writable.wait()
 
     async def close(self) -> None:

@@ -81,5 +81,10 @@ def scripted_refusal(model: str) -> Refusal | None:
     match = _ERROR_MODEL.fullmatch(model)
     if match is None or int(match[1]) not in _SCRIPTED:
         return None
-    message, metadata, headers = _SCRIPTED[int(match[1])]
-    return Refusal(int(match[1]), message, metadata=metadata, headers=headers)
+    return usual_refusal(int(match[1]))
+
+
+def usual_refusal(status: int) -> Refusal:
+    """Return the error that a status usually comes with."""
+    message, metadata, headers = _SCRIPTED.get(status, ("Simulated error.", {}, {}))
+    return Refusal(status, message, metadata=metadata, headers=headers)

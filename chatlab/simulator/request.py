@@ -58,9 +58,8 @@ class CompletionRequest:
         return tuple(turn.text for turn in self.turns if turn.role == "user")[:-1]
 
 
-def parse_completion_request(body: bytes) -> CompletionRequest:
+def parse_completion_request(data: Mapping[str, Any]) -> CompletionRequest:
     """Check a request body. Raises Refusal with the status and message OpenRouter would send."""
-    data = _json_object(body)
     family = _family(data.get("model"))
     reasons, shows_reasoning = _reasoning(data, family)
     wants_json, json_fields = _response_format(data.get("response_format"))
@@ -82,7 +81,8 @@ def parse_completion_request(body: bytes) -> CompletionRequest:
     return request
 
 
-def _json_object(body: bytes) -> Mapping[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a request body as a JSON object. Raises Refusal."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
