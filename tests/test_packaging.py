@@ -43,8 +43,7 @@ def closure(extra):
         name, extras = open_.pop()
         new = (extras | {""}) - found.get(name, set())
         found[name] = found.get(name, set()) | new
-        for requirement in needed(name, new):
-            open_.append((canonicalize_name(requirement.name), set(requirement.extras)))
+        open_ += [(canonicalize_name(other.name), set(other.extras)) for other in needed(name, new)]
     return set(found) - {PROJECT["name"]} - INSTALLERS
 
 
@@ -73,8 +72,8 @@ def imported_libraries():
 
 
 def test_every_library_that_is_imported_is_declared():
-    listed = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
-    declared = {canonicalize_name(Requirement(text).name) for text in listed}
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    declared = {canonicalize_name(Requirement(text).name) for texts in lists for text in texts}
     homes = packages_distributions()
     outside = set(imported_libraries()) - sys.stdlib_module_names - {"chatlab"}
     assert not {name for name in outside if declared.isdisjoint(map(canonicalize_name, homes[name]))}
