@@ -269,6 +269,16 @@ def test_a_chat_shows_a_widget_and_its_readable_copy(shell: InteractiveShell, la
     assert 'class="chatlab-static"' in copy.data["text/html"]
 
 
+def test_chats_are_still_shown_after_a_second_workbench_was_opened(
+    shell: InteractiveShell, lab: Workbench
+) -> None:
+    for _ in range(2):
+        register(shell)
+        with capture_output() as shown:
+            shell.display_formatter.format(lab.chat())  # type: ignore[union-attr]
+        assert [kind for kind in shown.outputs[0].data if "widget-view" in kind], shown.stdout
+
+
 def test_a_chat_shown_twice_is_one_view(shell: InteractiveShell, lab: Workbench) -> None:
     chat = lab.chat()
     kind = "application/vnd.jupyter.widget-view+json"

@@ -38,13 +38,13 @@ def register(shell: InteractiveShell) -> None:
 
 def display(chat: Chat) -> None:
     """Show the live view of a chat as output of the running cell. Shown twice, it is one in two places."""
-    from chatlab.ui.display import display_chat
+    from chatlab.ui.outputs import display_chat
 
     display_chat(chat)
 
 
 def _display_exchange(exchange: Exchange) -> None:
-    from chatlab.ui.display import display_exchange
+    from chatlab.ui.outputs import display_exchange
 
     display_exchange(exchange)
 
