@@ -65,9 +65,7 @@ def test_a_refusal_ends_the_slow_start():
     assert limits_after(limit, 1) == [7]
 
 
-@pytest.mark.parametrize(
-    ("number", "successes"), [(1, 4), (3, 4), (4, 4), (5, 5), (20, 20)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("number", "successes"), [(1, 4), (3, 4), (4, 4), (5, 5), (20, 20)], ids=str)
 def test_a_round_is_as_long_as_the_limit_but_at_least_four(number, successes):
     limit = at(number)
     for _ in range(number):
