@@ -16,7 +16,7 @@ from chatlab.cli.doctor import doctor
 from chatlab.cli.exits import EPILOG, GuardedGroup
 from chatlab.cli.options import ProgramOptions
 from chatlab.cli.records import sql, usage
-from chatlab.cli.simulator import simulator
+from chatlab.cli.simulator import SimulatorCommand, simulator
 
 app = typer.Typer(
     name="chatlab",
@@ -55,7 +55,7 @@ def program(
 
 
 for command in (ask, chat, usage, sql, models, tools, doctor, simulator, demo):
-    app.command()(command)
+    app.command(cls=SimulatorCommand if command is simulator else None)(command)
 
 
 def run() -> None:

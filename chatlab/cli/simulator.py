@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from chatlab.simulator import Simulator
+
+
+class SimulatorCommand(TyperCommand):
+    """Its help goes on with the faults, which the simulator itself lists; they are loaded only then."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Print the list as it is."""
+        from chatlab.simulator.manual import manual
+
+        super().format_epilog(ctx, formatter)
+        formatter.write(f"\n{manual()}")
 
 
 def simulator(
@@ -26,12 +38,13 @@ def simulator(
     """Serve the simulated models until Ctrl-C.
 
     It listens on this machine only and speaks OpenRouter's wire format, so that any OpenAI client can be
-    tried without a key or a bill.
+    tried without a key or a bill, and against the faults of real gateways, which are listed below.
 
     \b
     Examples:
       chatlab simulator --port 8900
       chatlab simulator --port 0 --first-token 0 --pace 0
+      chatlab ask "Why is the sky blue?" -m sim/crow+slice=1+reset=4000
     """
     from chatlab.simulator import serve_forever
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_DROPPED_BYTES = 4 * MAX_BODY_BYTES  # a larger body is cut off instead of being read to its end
 MAX_UNREAD_BYTES = 1024 * 1024
+RESET_PATIENCE_MS = 1_000  # a reset drops what is still on its way, so it waits for it, but not for ever
 
 _log = logging.getLogger(__name__)
 
@@ -173,12 +175,15 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     async def reset(self) -> None:
-        """Break the connection once the client's system has all that was put."""
+        """Break the connection once the client's system has all that was put, or does not take it."""
         await self._flush()
+        handle = self._transport.get_extra_info("socket")
+        for _ in range(RESET_PATIENCE_MS):
+            if not count_unacknowledged(handle):
+                break
+            await asyncio.sleep(0.001)
         # A socket that is closed without lingering sends RST instead of FIN (socket(7), SO_LINGER).
-        self._transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     async def _flush(self) -> None:
@@ -258,6 +263,17 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         return data
+
+
+def count_unacknowledged(handle: socket.socket) -> int:
+    """Return how many bytes are on their way to the client; 0 where the system does not say (Windows)."""
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(handle.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (ImportError, OSError):
+        return 0
 
 
 def _phrase(status: int) -> str:

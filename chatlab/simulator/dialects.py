@@ -127,7 +127,7 @@ _STREAMS: Mapping[str, tuple[str, Callable[[], bytes]]] = {
         lambda: _broken_off(data({"error": {"message": "It broke."}}, name="error"))),
     "error-event-bare": ("event: error, with a message only.",
         lambda: _broken_off(data({"message": "It broke."}, name="error"))),
-    "error-line": ("error: and JSON instead of data:, then the end mark (llama.cpp).",
+    "error-line": ("error: and JSON instead of data: (llama.cpp).",
         lambda: _broken_off(b'error: {"code":500,"message":"It broke."}\n\n', DONE)),
     "error-bare": ("JSON on a line of its own.",
         lambda: _broken_off(b'{"error":{"message":"It broke."}}\n\n')),
@@ -212,7 +212,7 @@ _STREAMS: Mapping[str, tuple[str, Callable[[], bytes]]] = {
     "groq": ("Groq: usage in x_groq.", _groq),
     "deepseek": ("DeepSeek: comments while queued, reasoning_content.",
         lambda: b": keep-alive\n\n" * 3 + _reasoned("reasoning_content")),
-    "llama-cpp": ("llama.cpp: a content null first, no blank line after the end mark.",
+    "llama-cpp": ("llama.cpp: content null first, no last blank line.",
         lambda: piece(None) + told() + piece("", "stop") + DONE.rstrip()),
 }  # fmt: skip
 

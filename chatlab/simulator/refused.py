@@ -64,7 +64,7 @@ REFUSED: Mapping[str, Scenario] = {
         error_type="rate_limit_exceeded"),
     "200-completion": _json("A whole completion where a stream was asked for.", _completion()),
     "200-null-choices": _json("A completion with choices null.", _completion(choices=None)),
-    "200-choice-error": _json("A completion with a partial text and an error in its choice.", _completion(
+    "200-choice-error": _json("A completion: partial text, an error in its choice.", _completion(
         choices=[{"index": 0, "message": {"role": "assistant", "content": "The moon"},
         "finish_reason": "error", "error": {"code": 502, "message": "Provider disconnected"}}])),
     "200-empty": Scenario("An event stream with nothing in it.", bytes),
