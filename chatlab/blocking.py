@@ -93,6 +93,11 @@ class BackgroundLoop:
             thread.join()
             loop.close()
 
+    def forget(self) -> None:
+        """Drop a loop whose thread stayed in the parent of a forked process; the next use starts anew."""
+        self._lock = threading.Lock()  # the old one may have been held at that moment
+        self._loop = self._thread = None
+
 
 async def ended(future: Future[T]) -> None:
     """Return when a future of the background loop is done, whatever came of it."""
@@ -109,15 +114,16 @@ async def ended(future: Future[T]) -> None:
 class Stream:
     """The events of one answer, for a blocking `for` or an `async for`, whichever the caller has.
 
-    The last event is `Done` or `Failed`. Leaving the iteration does not end the answer: it is drained and
-    saved. `stop()`, an interrupt or a cancellation while waiting here does: the socket closes at once and
-    the partial text is kept. `future` ends with the answer: its reply or its error.
+    The last event is `Done` or `Failed`; an exception that is no ChatlabError, a fault in chatlab, is raised
+    instead. Leaving the iteration does not end the answer: it is drained and saved. `stop()`, an interrupt or
+    a cancellation while waiting here does: the socket closes at once and the partial text is kept. `future`
+    ends with the answer: its reply or its error.
     """
 
     def __init__(self, loop: BackgroundLoop, start: StartAnswer) -> None:
         self._loop = loop
         self._batches: deque[Sequence[StreamEvent]] = deque()
-        self._wake: Callable[[], object] | None = None
+        self._waiting: list[Callable[[], object]] = []  # what wakes each reader that waits
         self._told = False  # the reader has been told how it ended
         self._ended = False  # nothing more will come
         self._signal = StopSignal()
@@ -155,6 +161,8 @@ class Stream:
         try:
             while batch := self._next_batch():
                 yield from batch
+            if not self._told:
+                self.future.result()
         except KeyboardInterrupt:
             self._stop_and_save()
             raise
@@ -165,6 +173,9 @@ class Stream:
             while batch := await self._next_batch_async():
                 for event in batch:
                     yield event
+            if not self._told:
+                await ended(self.future)
+                self.future.result()
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -185,15 +196,16 @@ class Stream:
     def _put(self, batch: Sequence[StreamEvent]) -> None:
         """Hand over events, on the background loop; an empty batch ends the iteration.
 
-        A waiting reader announces itself in `_wake` and then looks at the queue once more, so one of the
+        A waiting reader announces itself in `_waiting` and then looks at the queue once more, so one of the
         two sides always sees the other, and a reader that keeps up costs no thread switch for each event.
         """
         if batch and isinstance(batch[-1], Done | Failed):
             self._told = True
         self._batches.append(batch)
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            wake()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for wake in waiting:
+                wake()
 
     def _next_batch(self) -> Sequence[StreamEvent]:
         while True:
@@ -203,7 +215,7 @@ class Stream:
                 return ()
             gate = threading.Lock()
             gate.acquire()
-            self._wake = gate.release
+            self._waiting.append(gate.release)
             if not self._batches:
                 gate.acquire()
 
@@ -215,7 +227,7 @@ class Stream:
             if self._ended:
                 return ()
             waiter: asyncio.Future[None] = loop.create_future()
-            self._wake = partial(_wake_reader, loop, waiter)
+            self._waiting.append(partial(_wake_reader, loop, waiter))
             if not self._batches:
                 await waiter
 

@@ -125,7 +125,7 @@ def test_an_interrupt_while_waiting_stops_the_answer_and_saves_it(loop):
     stream = Stream(loop, endless(started))
 
     def interrupt():
-        while not (started.is_set() and stream._wake):  # until the reader waits for the next event
+        while not (started.is_set() and stream._waiting):  # until the reader waits for the next event
             threading.Event().wait(0.001)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
@@ -199,3 +199,41 @@ def test_a_stopped_loop_starts_again_on_next_use(loop):
     assert loop.run(one()) == 1
     loop.stop()
     assert loop.run(one()) == 1
+
+
+def test_what_is_no_error_of_ours_is_raised_instead_of_a_silent_end(loop):
+    async def broken(emit, stop):
+        emit([TextDelta("so far")])
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(Stream(loop, broken))
+
+    async def read():
+        return [event async for event in Stream(loop, broken)]
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(read())
+
+
+def test_of_two_readers_of_one_stream_none_waits_for_ever(loop):
+    started, go = threading.Event(), threading.Event()
+
+    async def answer(emit, stop):
+        started.set()
+        await asyncio.to_thread(go.wait)
+        return await answering("a", "b")(emit, stop)
+
+    stream = Stream(loop, answer)
+    read = []
+    readers = [threading.Thread(target=lambda: read.extend(stream), daemon=True) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    started.wait()
+    while len(stream._waiting) < 2:  # both wait for the first event
+        pass
+    go.set()
+    for reader in readers:
+        reader.join(10)
+    assert [reader.is_alive() for reader in readers] == [False, False]
+    assert sorted(texts(read)) == ["a", "b"]
