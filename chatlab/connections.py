@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from chatlab.calls.driver import CallDriver
+from chatlab.errors import RequestError
 from chatlab.gateway.retry import RetryPolicy
 from chatlab.ports import Clock, Gateway
 from chatlab.prices import GenaiPriceBook
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
     from chatlab.store import DuckStore
 
 
+CLOSED = "this workbench is closed: open a new one with chatlab.open()"
+
+
 class Connections:
     """Opens each outside thing once, off the loop where importing or starting it takes time."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
+        self._closed = False
         self._opening = asyncio.Lock()
         self._driver: CallDriver | None = None
         self._store: DuckStore | None = None
@@ -50,6 +55,7 @@ class Connections:
     async def gateway(self) -> Gateway:
         """Return the gateway, starting the simulator where it is one."""
         async with self._opening:
+            self._check_open()
             if self._gateway is None:
                 self._gateway = await asyncio.to_thread(self._open_gateway)
         return self._gateway
@@ -57,9 +63,19 @@ class Connections:
     async def store(self) -> DuckStore:
         """Return the store. The file itself is opened by its first use."""
         async with self._opening:
+            self._check_open()
             if self._store is None:
                 self._store = await asyncio.to_thread(self._open_store)
         return self._store
+
+    def abandon(self) -> None:
+        """Refuse all further use without touching what is open: it belongs to the parent of this process."""
+        self._closed = True
+        self._opening = asyncio.Lock()  # the old one may be held for ever by a task that is not here
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RequestError(CLOSED)
 
     def _open_store(self) -> DuckStore:
         from chatlab.store import DuckStore
@@ -87,9 +103,11 @@ class Connections:
 
     async def close(self) -> None:
         """Close what is open; everything committed is durable when this returns."""
-        if self._gateway is not None:
-            await self._gateway.close()
-        if self._simulator is not None:
-            await asyncio.to_thread(self._simulator.stop)
-        if self._store is not None:
-            await self._store.close()
+        self._closed = True
+        async with self._opening:  # what is being opened right now is closed too
+            if self._store is not None:
+                await self._store.close()
+            if self._gateway is not None:
+                await self._gateway.close()
+            if self._simulator is not None:
+                await asyncio.to_thread(self._simulator.stop)

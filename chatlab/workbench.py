@@ -7,6 +7,7 @@ loaded on first use, on the background loop.
 from __future__ import annotations
 
 import concurrent.futures.thread
+import os
 import sys
 import threading
 import weakref
@@ -23,7 +24,7 @@ from chatlab.chat.session import Session, Target, find_session
 from chatlab.chat.transcript import Transcript
 from chatlab.checkup import Check, check_up
 from chatlab.clock import SystemClock
-from chatlab.connections import Connections
+from chatlab.connections import CLOSED, Connections
 from chatlab.conversation import Chat
 from chatlab.errors import ChatlabError, RequestError
 from chatlab.ports import Clock, Emit
@@ -81,7 +82,7 @@ class Workbench(Readings):
         clock = clock or SystemClock()
         super().__init__(loop, Connections(settings, clock), clock)
         self.targets = Targets(settings, tool_directory or settings.tool_directory)
-        self._running: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._running: set[Stream] = set()
         self._closed = False
         _OPEN.add(self)
 
@@ -279,6 +280,11 @@ class Workbench(Readings):
         concurrent.futures.wait([stream.future for stream in running], timeout=STOP_WAIT_S)
         self._loop.run(self._connections.close())
 
+    def abandon(self) -> None:
+        """Refuse all further use, in a process that was forked: what is open belongs to its parent."""
+        self._closed = True
+        self._connections.abandon()
+
     def __enter__(self) -> Self:
         return self
 
@@ -297,9 +303,10 @@ class Workbench(Readings):
     def start(self, answer: StartAnswer) -> Stream:
         """Start an answer on the background loop and keep it until it has ended."""
         if self._closed:
-            raise RequestError("this workbench is closed: open a new one with chatlab.open()")
+            raise RequestError(CLOSED)
         stream = Stream(self._loop, answer)
         self._running.add(stream)
+        stream.future.add_done_callback(lambda _: self._running.discard(stream))
         return stream
 
     def _answer(self, prompt: str, target: Target, *, stream: bool = True) -> Stream:
@@ -334,6 +341,15 @@ def _close_all() -> None:
     for workbench in list(_OPEN):
         workbench.close(drain_s=0 if interrupted else DRAIN_S)
 
+
+def _forget_all() -> None:
+    """Close what a forked process inherited: its threads and its loop stayed behind in the parent."""
+    SHARED_LOOP.forget()
+    for workbench in list(_OPEN):
+        workbench.abandon()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 # atexit comes too late: by then the interpreter has shut the thread pools that saving needs. This hook is
 # the one that the pools use too; hooks run in reverse, so theirs must be there first, by the import above.

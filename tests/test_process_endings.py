@@ -90,3 +90,35 @@ def test_an_exception_in_the_script_ends_it_without_a_second_traceback(asking):
     with asking("sys.exit(3)") as process:
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (3, "")
+
+
+FORK = """
+import multiprocessing, warnings, chatlab
+from chatlab.errors import RequestError
+warnings.simplefilter("ignore", DeprecationWarning)
+lab = chatlab.open()
+lab.ask("Hi")
+lab.sql("select 1")  # the store is at rest: DuckDB itself does not survive a fork with the file open
+
+def use():
+    for ask in (lambda: lab.ask("Hi"), lambda: lab.sql("select 1"), lambda: lab.chat().send("Hi")):
+        try:
+            ask()
+        except RequestError as error:
+            print(error, flush=True)
+    print(chatlab.open().ask("What is 2 + 2?").status, flush=True)
+
+child = multiprocessing.get_context("fork").Process(target=use)
+child.start()
+child.join(60)
+print(child.exitcode, lab.ask("Hi").status)
+"""
+
+
+def test_a_forked_process_is_told_to_open_its_own_workbench_and_ends():
+    command = [sys.executable, "-c", FORK]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    *told, own, last = done.stdout.splitlines()
+    assert len(told) == 3, done
+    assert all("open a new one" in line for line in told)
+    assert (own, last) == ("completed", "0 completed")

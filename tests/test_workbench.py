@@ -285,8 +285,15 @@ def test_the_doctor_finds_a_sound_set_up(lab):
 
 def test_a_closed_workbench_says_so(lab):
     lab.close()
-    with pytest.raises(RequestError, match="closed"):
-        lab.ask("Hello")
+    for use in (lambda: lab.ask("Hello"), lambda: lab.sql("select 1"), lambda: lab.resume("last")):
+        with pytest.raises(RequestError, match="closed"):
+            use()
+
+
+def test_an_answer_begun_just_before_the_end_is_finished(own_store):
+    with chatlab.open() as lab:
+        stream = lab.stream("Hello")
+    assert stream.result().status == "completed"
 
 
 def test_the_repr_says_that_it_is_simulated(lab):
