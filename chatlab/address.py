@@ -48,7 +48,7 @@ def url_problem(url: str, place: str) -> str | None:
             f"{place} has a user name, a query or a fragment in it, where keys leak into logs: give only "
             f"the base URL of {parts.hostname}, and the key in AI_API_KEY"
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         return (
             f"{place} would send the key and every prompt to {parts.hostname} unencrypted: use https; "
             "plain http is for localhost only"
@@ -60,7 +60,7 @@ def url_problem(url: str, place: str) -> str | None:
 
 def choose_key(key: OfferedKey | None, parts: SplitResult, url_place: str) -> OfferedKey | None:
     """Return the key to send to this gateway, None where none is needed; a key goes nowhere but home."""
-    loopback = _is_loopback(parts.hostname or "")
+    loopback = is_loopback(parts.hostname or "")
     if key is None and not loopback:
         variables = "AI_API_KEY or OPENROUTER_API_KEY" if is_openrouter(parts) else "AI_API_KEY"
         raise MissingKey(
@@ -86,7 +86,7 @@ def _check_home(key: OfferedKey, parts: SplitResult, url_place: str) -> None:
             f"{OPENROUTER_KEY_START!r}: make one at https://openrouter.ai/keys, or set AI_GATEWAY_URL to the "
             "gateway that the key belongs to"
         )
-    if for_openrouter and not is_openrouter(parts) and not _is_loopback(parts.hostname or ""):
+    if for_openrouter and not is_openrouter(parts) and not is_loopback(parts.hostname or ""):
         raise KeyMismatch(
             f"{key.place} is a key of OpenRouter and is not sent to {parts.hostname} ({url_place}): set "
             f"AI_API_KEY to a key of {parts.hostname}, or AI_GATEWAY_URL to {OPENROUTER_URL}"
@@ -130,7 +130,8 @@ def is_openrouter(parts: SplitResult) -> bool:
     return parts.scheme == "https" and (host == OPENROUTER_HOST or host.endswith("." + OPENROUTER_HOST))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
     if host == "localhost":  # but not its subdomains, which some resolvers ask the network for
         return True
     try:

@@ -11,9 +11,9 @@ the environment.
     CHATLAB_USER, CHATLAB_GROUP   whom usage is recorded for
     CHATLAB_SIMULATOR_PACE        tokens per second of the simulator; 0 answers at once
 
-A key alone means OpenRouter; neither URL nor key means the simulator. Simulated rows never share a file
-with paid ones: they go to `data/simulator.duckdb`, or with a store named `lab.duckdb` to
-`lab.simulator.duckdb` beside it.
+A key alone means OpenRouter; neither URL nor key means the simulator. So does a URL of this machine with the
+simulator's own key, which asks one that runs by itself. Simulated rows never share a file with paid ones:
+they go to `data/simulator.duckdb`, or with a store named `lab.duckdb` to `lab.simulator.duckdb` beside it.
 
 The project folder is the nearest folder with `tool_definitions/` in it, else the current one, so that
 notebooks/ and a terminal at the top reach the same store. The search for it and for `.env` goes up to the
@@ -36,6 +36,7 @@ from chatlab.address import (
     OPENROUTER_URL,
     OfferedKey,
     choose_key,
+    is_loopback,
     is_openrouter,
     split_url,
     url_problem,
@@ -44,7 +45,7 @@ from chatlab.errors import ConfigurationError, MissingModel
 from chatlab.model_ids import SIMULATOR_MODEL, SIMULATOR_PREFIX, check_model_id
 from chatlab.values.secret import Secret
 
-SIMULATOR = "simulator"
+SIMULATOR = "simulator"  # as a gateway: the built-in one; as a key: the one that simulators take
 SIMULATOR_PACE = 60.0
 TOOL_FOLDER = "tool_definitions"
 
@@ -57,7 +58,7 @@ class Settings:
     not in it has its default. The key itself is in no text made from this.
     """
 
-    gateway_url: str | None  # without a slash at its end; None: the simulator
+    gateway_url: str | None  # without a slash at its end; None: a simulator of our own
     api_key: Secret | None
     default_model: str | None
     store: Path
@@ -139,9 +140,10 @@ class Settings:
                 self.check_model(model, named_by=named_by)
                 return model
         if self.default_model is None:
+            example = "openai/gpt-5-mini" if self.is_openrouter else "NAME"
             raise MissingModel(
-                "no model was named: pass model=..., or set AI_DEFAULT_MODEL in the environment or in .env, "
-                f"for example AI_DEFAULT_MODEL={'openai/gpt-5-mini' if self.is_openrouter else 'NAME'}"
+                "no model was named: pass model=... (-m in the terminal), or set AI_DEFAULT_MODEL in the "
+                f"environment or in .env, for example AI_DEFAULT_MODEL={example}"
             )
         return self.default_model
 
@@ -233,7 +235,7 @@ class _Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Address:
-    """The gateway to talk to; no URL stands for the simulator."""
+    """The gateway to talk to; no URL stands for a simulator of our own."""
 
     url: str | None = None
     key: Secret | None = None
@@ -241,7 +243,10 @@ class _Address:
 
     @property
     def simulated(self) -> bool:
-        return self.url is None
+        if self.url is None:
+            return True
+        on_this_machine = is_loopback(split_url(self.url).hostname or "")
+        return on_this_machine and self.key == Secret(SIMULATOR)
 
 
 def _address(places: _Places) -> _Address:
@@ -249,7 +254,7 @@ def _address(places: _Places) -> _Address:
     if url is None:
         key = places.key(for_openrouter=True)
         if key is None:
-            return _Address(sources={"gateway_url": "neither AI_GATEWAY_URL nor AI_API_KEY is set"})
+            return _Address(sources={"gateway_url": "the default, as no AI_API_KEY is set"})
         url = _Found(OPENROUTER_URL, "the default gateway", places.project)
     elif url.value.lower() == SIMULATOR:
         return _Address(sources={"gateway_url": url.place})

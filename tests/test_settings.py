@@ -55,6 +55,27 @@ class TestWhichGateway:
         assert load({"AI_API_KEY": OPENROUTER_KEY}, gateway="simulator").simulated
         assert load({"AI_API_KEY": OPENROUTER_KEY, "AI_GATEWAY_URL": "Simulator"}).api_key is None
 
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_the_simulators_own_key_on_this_machine_means_a_simulator_that_runs_by_itself(
+        self, load, project, host
+    ):
+        settings = load({"AI_GATEWAY_URL": f"http://{host}:8900/api/v1", "AI_API_KEY": "simulator"})
+        assert settings.simulated
+        assert settings.gateway_url == f"http://{host}:8900/api/v1"
+        assert settings.default_model == "sim/crow"
+        assert settings.store == project / "data" / "simulator.duckdb"
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"AI_GATEWAY_URL": "http://127.0.0.1:8900/api/v1", "AI_API_KEY": "another"},
+            {"AI_GATEWAY_URL": "http://127.0.0.1:8900/api/v1"},
+            {"AI_GATEWAY_URL": GATEWAY, "AI_API_KEY": "simulator"},
+        ],
+    )
+    def test_other_gateways_and_keys_are_real(self, load, environ):
+        assert not load(environ).simulated
+
     def test_an_empty_variable_hides_the_dotenv_file(self, load, project):
         (project / ".env").write_text(f"AI_API_KEY={OPENROUTER_KEY}\n")
         assert not load().simulated
