@@ -303,6 +303,28 @@ def test_without_a_pause_nobody_keeps_a_distance():
     assert gate.wait(0.0) == 0.0
 
 
+def test_refusals_without_a_hint_pause_at_random_up_to_a_doubling_limit():
+    gate = Gate(lambda: 0.5)
+    now, pauses = 0.0, []
+    for _ in range(8):
+        gate.refused(now, limit=1_000_000)
+        pauses.append(round(gate.wait(now), 3))
+        now += gate.wait(now)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    gate.answered()
+    gate.refused(now, limit=1_000_000)
+    assert round(gate.wait(now), 3) == 0.5
+
+
+def test_refusals_of_requests_that_were_already_out_are_one_pause():
+    gate = Gate(lambda: 1.0)
+    gate.refused(0.0, limit=1_000_000)
+    gate.refused(0.5, limit=1_000_000)
+    assert gate.wait(0.5) == pytest.approx(0.5, abs=1e-5)
+    gate.refused(1.0, limit=1_000_000)
+    assert gate.wait(1.0) == pytest.approx(2.0, abs=1e-5)
+
+
 # ---------------------------------------------------------------------- known rates
 
 

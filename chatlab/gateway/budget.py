@@ -1,8 +1,9 @@
 """A budget for retries, so that a route in trouble is not buried under second attempts. Pure.
 
-Every retry takes something out of a bucket, every success puts something back. An empty bucket means that
-failures outweigh successes by far: the route is then left alone but for one probe now and then, and the
-first probe that is answered opens it again. Sizes and costs are those of botocore's standard retry mode:
+Every retry takes something out of a bucket; it is put back when the request is answered after all, and an
+answer at once adds a little. An empty bucket means that much of what is sent fails: the route is then left
+alone but for one probe now and then, and the first probe that is answered opens it again. Size and costs are
+those of botocore's standard retry mode, which puts back the last retry only:
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html (checked 2026-11-20).
 """
 
@@ -53,7 +54,7 @@ class RetryBudget:
         return True
 
     def succeeded(self, *, paid: int, probe: bool) -> None:
-        """Put back what the last retry of an answered request cost, or the gain if it needed none."""
+        """Put back what the retries of an answered request cost, or the gain if it needed none."""
         self.balance = min(SIZE, self.balance + (paid or GAIN))
         if probe:
             self.balance = max(self.balance, AFTER_PROBE)

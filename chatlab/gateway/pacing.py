@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 LONGEST_GATE_S = 900.0  # longer hints are for people: their requests may ask again after this
+FIRST_PAUSE_S = 1.0  # after a refusal without a hint; doubled with every further one
+LONGEST_PAUSE_S = 60.0
 SPREAD_S = 1.0  # after a gate has opened, requests are let out one by one for so long
 BURST = 0.1  # of what a minute allows that may be taken at once
 
@@ -23,6 +25,17 @@ class Gate:
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random
         self._opens_at = self._next = float("-inf")
+        self._pause = FIRST_PAUSE_S
+
+    def answered(self) -> None:
+        """Note that the gateway answers again."""
+        self._pause = FIRST_PAUSE_S
+
+    def refused(self, now: float, limit: int) -> None:
+        """Pause for a while of our own choice, since the gateway named none; once for all that were out."""
+        if now >= self._opens_at:
+            self.close(now, self._random() * self._pause, limit)
+            self._pause = min(LONGEST_PAUSE_S, 2 * self._pause)
 
     def close(self, now: float, hint_s: float, limit: int) -> None:
         """Let nothing out for `hint_s` seconds. A gate that opens later anyway stays as it is."""
