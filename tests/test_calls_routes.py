@@ -318,7 +318,7 @@ def test_without_a_hint_everybody_pauses_a_little_and_longer_each_time():
         await world.one("refused", 0.0, answer=lambda: RateLimited("x"))
         await world.one("last", 0.0)
         waits = [later - earlier for earlier, later in pairwise(world.times())]
-        assert waits == pytest.approx([1 + 1 / 6, 2.2, 4.2, 8.2, 0.2, 1.2], abs=1e-3)
+        assert waits == pytest.approx([1 + 1 / 6, 2.2, 4.2, 8.2, 0.2, 1.25], abs=1e-3)
 
     simulate(pauses())
 
