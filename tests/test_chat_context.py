@@ -5,7 +5,7 @@ import pytest
 from chatlab.chat.context import build_context, estimate_tokens
 from chatlab.errors import ContextTooLong
 from chatlab.tools import HistoryLimits
-from chatlab.values.messages import Message, Text, assistant, user
+from chatlab.values.messages import Message, Reasoning, Text, assistant, user
 
 HISTORY = [user("one"), assistant("1"), user("two"), assistant("2"), user("three"), assistant("3")]
 
@@ -53,9 +53,20 @@ def test_a_message_that_alone_does_not_fit_is_refused_with_both_numbers():
     assert (caught.value.needed, caught.value.limit) == (104, 50)
 
 
-def test_a_question_that_got_no_answer_is_left_out_with_its_empty_answer():
-    failed = [user("lost"), Message("assistant", ())]
-    messages, report = sent([*HISTORY[:2], *failed])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        [user("lost"), Message("assistant", ())],
+        [user("lost"), Message("assistant", (Reasoning("Hm, let me"),))],
+        [user("lost")],
+        [user("lost"), user("lost again"), Message("assistant", ())],
+    ],
+    ids=["an empty answer", "stopped while it thought", "its process died", "asked twice"],
+)
+@pytest.mark.parametrize("last", [True, False], ids=["at the end", "before others"])
+def test_a_question_that_got_no_answer_is_left_out(lost, last):
+    kept = HISTORY[:2]
+    messages, report = sent([*kept, *lost] if last else [*lost, *kept])
     assert [message.text for message in messages] == ["one", "1", "now"]
     assert report.left_out == 0
 

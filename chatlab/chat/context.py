@@ -80,12 +80,21 @@ def _latest_that_fit(
 
 
 def _answered(history: Sequence[Message]) -> list[Message]:
-    """Drop empty answers together with the question they failed to answer."""
+    """Keep the exchanges that have an answer: gateways refuse an empty message, and two questions in a row.
+
+    An answer is empty without text and tool calls, also when it was stopped while the model still thought. A
+    question has none at all when its process died.
+    """
     kept: list[Message] = []
     for message in history:
-        if message.role == "assistant" and not message.parts:
-            if kept and kept[-1].role == "user":
-                kept.pop()
-        else:
+        if message.role == "user" and kept and kept[-1].role == "user":
+            kept.pop()
+        if message.role != "assistant" or _says_something(message):
             kept.append(message)
+    if kept and kept[-1].role == "user":
+        kept.pop()
     return kept
+
+
+def _says_something(message: Message) -> bool:
+    return any(isinstance(part, ToolCall) or (isinstance(part, Text) and part.text) for part in message.parts)
