@@ -119,7 +119,7 @@ class GatewayError(ChatlabError):
 
     `status` is the HTTP status (or the status an in-stream error stands for), `code` the gateway's own word,
     `retry_after_s` its hint in seconds, `partial_text` the visible text that had arrived before the failure.
-    `kind` decides about retries (PROTOCOL 3.3).
+    `kind` decides about retries: fatal ones are never tried again, throttle ones after a longer wait.
     """
 
     kind: FailureKind = "fatal"

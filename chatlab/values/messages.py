@@ -21,7 +21,7 @@ class Reasoning:
     """What the model thought before it answered.
 
     `details` are the gateway's own `reasoning_details` objects; they go back unchanged on the next turn,
-    since some of them are signed or encrypted (PROTOCOL 1.1).
+    since some of them are signed or encrypted (https://openrouter.ai/docs/use-cases/reasoning-tokens).
     """
 
     text: str

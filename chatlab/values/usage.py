@@ -88,7 +88,8 @@ UNKNOWN_COST = Cost(usd=None, basis="unknown")
 def reported_cost(charge: Charge) -> Cost:
     """Turn a gateway's statement into a cost: what it charged, plus the provider's bill when BYOK.
 
-    Never the sum otherwise: for other rows the two numbers are the same money (PROTOCOL 1.4).
+    Never the sum otherwise: without BYOK the two numbers are the same money
+    (https://openrouter.ai/docs/use-cases/usage-accounting, and streams recorded in October 2026).
     """
     if charge.reported_usd is None:
         return UNKNOWN_COST
