@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from chatlab.blocking import StartAnswer, Stream
 from chatlab.calls.stopping import StopSignal
-from chatlab.chat.session import Session, Target
+from chatlab.chat.session import Session, Target, check_prompt
 from chatlab.chat.transcript import Transcript
 from chatlab.errors import RequestError
 from chatlab.ports import Emit
@@ -90,8 +90,7 @@ class Chat:
 
     def stream(self, prompt: str, **params: Any) -> Stream:
         """Ask and return the events of the answer. Never blocks; raises RequestError while one is running."""
-        if not prompt.strip():
-            raise RequestError("the message is empty: write something to send")
+        check_prompt(prompt)
         target = self._resolve(self._choice, self._params | params) if params else self._target
 
         async def answer(emit: Emit, stop: StopSignal) -> Reply:

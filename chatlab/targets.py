@@ -38,6 +38,8 @@ class Targets:
         Raises NotFound, InvalidValue or a ConfigurationError, naming what to use instead.
         """
         check_params(params)
+        if not isinstance(system, str | None):
+            raise InvalidValue(f"the system prompt must be text, not {type(system).__name__}")
         if tool is None:
             if variables:
                 raise InvalidValue(f"variables {sorted(variables)} were given without a tool that uses them")

@@ -20,7 +20,7 @@ from chatlab.blocking import STOP_WAIT_S, BackgroundLoop, StartAnswer, Stream
 from chatlab.callbacks import Callbacks
 from chatlab.calls.driver import CallDriver
 from chatlab.calls.stopping import StopSignal
-from chatlab.chat.session import Session, Target, find_session
+from chatlab.chat.session import Session, Target, check_prompt, find_session
 from chatlab.chat.transcript import Transcript
 from chatlab.checkup import Check, check_up
 from chatlab.clock import SystemClock
@@ -310,8 +310,7 @@ class Workbench(Readings):
         return stream
 
     def _answer(self, prompt: str, target: Target, *, stream: bool = True) -> Stream:
-        if not prompt.strip():
-            raise RequestError("the message is empty: write something to send")
+        check_prompt(prompt)
 
         async def answer(emit: Emit, stop: StopSignal) -> Reply:
             driver = await self._connections.driver()

@@ -249,6 +249,15 @@ def test_an_empty_message_is_refused(lab):
         lab.ask("  \n")
 
 
+@pytest.mark.parametrize("use", ["ask", "chat"])
+def test_a_message_or_system_prompt_that_is_no_text_is_refused(lab, use):
+    ask = lab.ask if use == "ask" else lab.chat().send
+    with pytest.raises(InvalidValue, match="message must be text, not NoneType"):
+        ask(None)
+    with pytest.raises(InvalidValue, match="system prompt must be text, not int"):
+        lab.chat(system=3)
+
+
 def test_usage_sums_to_the_replies_and_counts_how_costs_are_known(lab):
     replies = [lab.ask(SUM, model=model) for model in ("sim/ant", "sim/owl", "sim/owl")]
     usage = lab.usage(by=["model"]).set_index("model")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, price
 from chatlab.calls.call import Call
 from chatlab.calls.stopping import StopSignal
-from chatlab.errors import GatewayError, StoreBusy, StoreError
+from chatlab.errors import ChatlabError, GatewayError, StoreBusy
 from chatlab.gateway.retry import Failures, RetryPolicy
 from chatlab.ports import Attempt, Clock, Emit, Gateway, PriceBook, Store
 from chatlab.values.events import Done, Failed, HeadersReceived, Retrying
@@ -50,12 +50,12 @@ class CallDriver:
         """Run a call to its end and return the reply; the last event emitted is `Done` or `Failed`.
 
         `before` is committed with the first attempt, `after(reply)` with the end of the last one, each in one
-        transaction. Raises the GatewayError or StoreError that `Failed` carried.
+        transaction. Raises the ChatlabError that `Failed` carried.
         """
         running = _RunningCall(self, call, emit, stop, message_id)
         try:
             reply, error = await running.to_end(before, after)
-        except StoreError as failure:
+        except ChatlabError as failure:  # of the store: what the gateway does stands in the results
             emit([Failed(failure, running.last_reply)])
             raise
         if error is None:
@@ -152,7 +152,7 @@ class _RunningCall:
         attempt = driver.gateway.attempt(self.call.request)
         await self.stop.run(self._read(attempt, attempt_id))
         if self._headers_commit is not None:
-            with suppress(StoreError):  # the end of the attempt brings the generation id once more
+            with suppress(ChatlabError):  # the end of the attempt brings the generation id once more
                 await self._headers_commit
             self._headers_commit = None
         return price(attempt_id, self.call, attempt.result(), driver.prices)

@@ -16,7 +16,7 @@ from chatlab.calls.driver import CallDriver
 from chatlab.calls.stopping import StopSignal
 from chatlab.chat.context import build_context
 from chatlab.chat.transcript import Transcript
-from chatlab.errors import ChatlabError, NotFound, RequestError, StoreError
+from chatlab.errors import ChatlabError, GatewayError, InvalidValue, NotFound, RequestError
 from chatlab.ports import Emit, Store, StoredMessage, StoredSession
 from chatlab.tools import HistoryLimits
 from chatlab.values.events import StreamEvent
@@ -145,7 +145,7 @@ class Session:
             )
         except ChatlabError as error:
             failure = error
-            if isinstance(error, StoreError):
+            if not isinstance(error, GatewayError):
                 self._forget_unwritten(question.message_id, recorded)
             raise
         finally:
@@ -229,6 +229,14 @@ class Session:
         return both
 
 
+def check_prompt(prompt: str) -> None:
+    """Raise RequestError for what is no message to send."""
+    if not isinstance(prompt, str):
+        raise InvalidValue(f"the message must be text, not {type(prompt).__name__}")
+    if not prompt.strip():
+        raise RequestError("the message is empty: write something to send")
+
+
 def derive_title(prompt: str) -> str:
     """Take the first line of a message as the session's title, cut at a word."""
     line = " ".join(prompt.split())
@@ -252,8 +260,8 @@ def _parts(reply: Reply) -> tuple[Part, ...]:
     parts: list[Part] = []
     if reply.reasoning:
         parts.append(Reasoning(reply.reasoning, reply.reasoning_details))
-    if reply.text:
-        parts.append(Text(reply.text))
+    if text := reply.text or reply.refusal:
+        parts.append(Text(text))
     parts.extend(reply.tool_calls)
     return tuple(parts)
 
