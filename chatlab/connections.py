@@ -7,8 +7,8 @@ import random
 from typing import TYPE_CHECKING
 
 from chatlab.calls.driver import CallDriver
+from chatlab.calls.routes import Routes
 from chatlab.errors import RequestError
-from chatlab.gateway.retry import RetryPolicy
 from chatlab.ports import Clock, Gateway
 from chatlab.prices import GenaiPriceBook
 from chatlab.settings import Settings
@@ -46,7 +46,7 @@ class Connections:
                 store=store,
                 prices=prices,
                 clock=self.clock,
-                retry=RetryPolicy(),
+                routes=Routes(clock=self.clock, random=random.random),
                 random=random.random,
                 simulated=self.settings.simulated,
             )

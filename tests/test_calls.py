@@ -8,10 +8,10 @@ import pytest
 
 from chatlab.calls.call import Call
 from chatlab.calls.driver import SAVE_TRIES, CallDriver
+from chatlab.calls.routes import Routes
 from chatlab.calls.stopping import StopSignal
 from chatlab.clock import ManualClock
 from chatlab.errors import GatewayFault, RateLimited, RequestRejected, StoreBusy, StoreUnwritable
-from chatlab.gateway.retry import RetryPolicy
 from chatlab.ports import Estimate
 from chatlab.values.events import Done, Failed, HeadersReceived, Retrying, TextDelta
 from chatlab.values.messages import user
@@ -125,7 +125,7 @@ class Run:
             store=self.store,
             prices=FixedPrices(),
             clock=self.clock,
-            retry=RetryPolicy(),
+            routes=Routes(clock=self.clock, random=lambda: 1.0),
             random=lambda: 1.0,
         )
         try:

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from chatlab.calls.driver import CallDriver
+from chatlab.calls.routes import Routes
 from chatlab.calls.stopping import StopSignal
 from chatlab.chat.session import Session, Target
 from chatlab.clock import ManualClock
 from chatlab.errors import ChatlabError, NotFound, StoreUnwritable
-from chatlab.gateway.retry import RetryPolicy
 from chatlab.values.events import Failed, TextDelta
 from chatlab.values.records import MessageAdded
 from tests.test_calls import HEADERS, NOON, FixedPrices, ListStore, ScriptedAttempt, ScriptedGateway
@@ -17,12 +17,13 @@ from tests.test_calls import HEADERS, NOON, FixedPrices, ListStore, ScriptedAtte
 
 def turns(store, *attempts):
     """Say hello once for each attempt; returns the events of each turn and the messages that were stored."""
+    clock = ManualClock(NOON)
     driver = CallDriver(
         gateway=ScriptedGateway(*attempts),
         store=store,
         prices=FixedPrices(),
-        clock=ManualClock(NOON),
-        retry=RetryPolicy(),
+        clock=clock,
+        routes=Routes(clock=clock, random=lambda: 0.0),
         random=lambda: 0.0,
     )
     session = Session(session_id="s", driver=driver)

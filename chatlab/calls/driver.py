@@ -13,16 +13,20 @@ from dataclasses import asdict, dataclass, replace
 
 from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, price
 from chatlab.calls.call import Call
+from chatlab.calls.passage import Passage, cut_off
+from chatlab.calls.routes import Routes
 from chatlab.calls.stopping import StopSignal
+from chatlab.calls.ticket import RouteKey, Ticket, estimated_tokens, pinned_provider
 from chatlab.errors import ChatlabError, GatewayError, StoreBusy
-from chatlab.gateway.retry import Failures, RetryPolicy
+from chatlab.gateway.retry import EVALUATION, INTERACTIVE, RetryPolicy
 from chatlab.ports import Attempt, Clock, Emit, Gateway, PriceBook, Store
 from chatlab.values.events import Done, Failed, HeadersReceived, Retrying
 from chatlab.values.identity import content_hash, new_id
-from chatlab.values.records import AttemptHeaders, AttemptStarted, CallOpened, Record
+from chatlab.values.records import AttemptHeaders, AttemptStarted, CallOpened, Purpose, Record
 from chatlab.values.reply import AttemptResult, Reply
 
 SAVE_TRIES = 10  # each waits as long as the store's own limit
+UNWATCHED: frozenset[Purpose] = frozenset({"eval", "judge"})  # calls that nobody waits for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,11 @@ class CallDriver:
     store: Store
     prices: PriceBook
     clock: Clock
-    retry: RetryPolicy
+    routes: Routes
     random: Callable[[], float]  # uniform in [0, 1)
+    retry: RetryPolicy = INTERACTIVE  # of calls that somebody waits for
+    patient_retry: RetryPolicy = EVALUATION
+    key_fingerprint: str | None = None
     simulated: bool = False
 
     async def run(
@@ -79,38 +86,77 @@ class _RunningCall:
         self.message_id = message_id
         self.call_id = new_id(driver.clock.now())
         self.last_reply: Reply | None = None
-        self._failures = Failures()
+        self._passage = self._find_route()
+        self._pending: Sequence[Record] = ()  # what the next commit has to bring along
+        self._attempts = 0
+        self._late: GatewayError | None = None
         self._headers_commit: asyncio.Task[None] | None = None
+
+    def _find_route(self) -> Passage:
+        driver, request = self.driver, self.call.request
+        key = RouteKey(
+            driver.gateway.name, driver.key_fingerprint, request.model, pinned_provider(request.params)
+        )
+        route = driver.routes[key]
+        policy = driver.patient_retry if self.call.purpose in UNWATCHED else driver.retry
+        tokens = estimated_tokens(self.call) if route.counts_tokens else 0
+        ticket = Ticket(self.call_id, policy, tokens)
+        return Passage(route, ticket, clock=driver.clock, random=driver.random)
 
     async def to_end(
         self, before: Sequence[Record], after: Callable[[Reply], Sequence[Record]]
     ) -> tuple[Reply, GatewayError | None]:
-        driver = self.driver
-        pending: Sequence[Record] = [*before, self._opened()]
-        number = 1
-        while True:
-            ended = await self._attempt(number, pending)
-            pending = ended_records(ended, driver.clock.now())
-            wait = self._wait_before_retry(ended.result)
-            if wait is None:
-                break
-            self.emit([Retrying(number, wait, str(ended.result.error))])
-            await self.stop.run(driver.clock.sleep(wait))
-            if self.stop.requested:
-                ended = _stopped_while_waiting(ended)
-                break
-            number += 1
+        self._pending = [*before, self._opened()]
+        try:
+            ended = await self._to_last_attempt()
+        finally:
+            self._passage.leave()
         reply = make_reply(
             self.call,
             ended,
-            attempts=number,
+            attempts=self._attempts,
             call_id=self.call_id,
             message_id=self.message_id,
-            simulated=driver.simulated,
+            simulated=self.driver.simulated,
         )
         self.last_reply = reply
-        await self._save([*pending, *after(reply)])
+        await self._save([*self._pending, *after(reply)])
         return reply, ended.result.error
+
+    async def _to_last_attempt(self) -> EndedAttempt:
+        """Attempt until one is the last; its own records stay pending."""
+        try:
+            await self._turn()
+        except GatewayError as refusal:
+            return self._ended(await self._attempt(refusal))
+        while True:
+            ended = self._ended(await self._attempt())
+            try:
+                wait = self._wait_before_retry(ended.result)
+                if wait is None:
+                    return ended
+                self.emit([Retrying(self._attempts, wait, str(ended.result.error))])
+                await self.stop.run(self.driver.clock.sleep(wait))
+                await self._turn()
+            except GatewayError as refusal:
+                return replace(ended, result=replace(ended.result, error=refusal))
+            if self.stop.requested:
+                return _stopped_while_waiting(ended)
+
+    def _wait_before_retry(self, result: AttemptResult) -> float | None:
+        return None if self.stop.requested else self._passage.wait_before_retry(result)
+
+    async def _turn(self) -> None:
+        """Wait for the route. Raises GatewayError when it is not worth while; a stop ends the wait."""
+        if self._passage.enter_now():
+            return
+        await self.driver.store.commit(*self._pending)  # the wait may be long
+        self._pending = ()
+        await self.stop.run(self._passage.enter())
+
+    def _ended(self, ended: EndedAttempt) -> EndedAttempt:
+        self._pending = ended_records(ended, self.driver.clock.now())
+        return ended
 
     async def _save(self, records: Sequence[Record]) -> None:
         """Write the end of the call. An answer that is paid for outwaits a store that others keep busy."""
@@ -139,32 +185,44 @@ class _RunningCall:
             context=call.context,
         )
 
-    async def _attempt(self, number: int, pending: Sequence[Record]) -> EndedAttempt:
+    async def _attempt(self, refusal: GatewayError | None = None) -> EndedAttempt:
+        """Make one attempt. One that the route refused leaves its row all the same, and sends nothing."""
         driver = self.driver
         started_at = driver.clock.now()
         attempt_id = new_id(started_at)
+        self._attempts += 1
         await driver.store.commit(
-            *pending,
+            *self._pending,
             AttemptStarted(
-                attempt_id=attempt_id, call_id=self.call_id, attempt_no=number, t_start=started_at
+                attempt_id=attempt_id, call_id=self.call_id, attempt_no=self._attempts, t_start=started_at
             ),
         )
         attempt = driver.gateway.attempt(self.call.request)
+        if refusal is not None:
+            return price(attempt_id, self.call, cut_off(attempt.result(), refusal), driver.prices)
         await self.stop.run(self._read(attempt, attempt_id))
+        result = attempt.result()
+        if self._late is not None:
+            result = cut_off(result, self._late)
+        self._passage.learn(result)
+        self._passage.leave()
         if self._headers_commit is not None:
             with suppress(ChatlabError):  # the end of the attempt brings the generation id once more
                 await self._headers_commit
             self._headers_commit = None
-        return price(attempt_id, self.call, attempt.result(), driver.prices)
+        return price(attempt_id, self.call, result, driver.prices)
 
     async def _read(self, attempt: Attempt, attempt_id: str) -> None:
         waiting_for_headers = True
-        async with attempt:
-            async for batch in attempt:
-                if waiting_for_headers and isinstance(batch[0], HeadersReceived):
-                    waiting_for_headers = False
-                    self._note_headers(batch[0], attempt_id)
-                self.emit(batch)
+        try:
+            async with self._passage.deadline(), attempt:
+                async for batch in attempt:
+                    if waiting_for_headers and isinstance(batch[0], HeadersReceived):
+                        waiting_for_headers = False
+                        self._note_headers(batch[0], attempt_id)
+                    self.emit(batch)
+        except TimeoutError:
+            self._late = self._passage.too_late(sent=True)
 
     def _note_headers(self, headers: HeadersReceived, attempt_id: str) -> None:
         record = AttemptHeaders(
@@ -174,17 +232,6 @@ class _RunningCall:
             generation_id=headers.generation_id,
         )
         self._headers_commit = asyncio.ensure_future(self.driver.store.commit(record))
-
-    def _wait_before_retry(self, result: AttemptResult) -> float | None:
-        if result.error is None or self.stop.requested:
-            return None
-        self._failures = self._failures.and_one(result.error.kind)
-        return self.driver.retry.decide(
-            result.error,
-            failures=self._failures,
-            visible_output=result.has_output,
-            random=self.driver.random,
-        )
 
 
 def _stopped_while_waiting(ended: EndedAttempt) -> EndedAttempt:
