@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from chatlab.cli.tables import Table
+from chatlab.workbench import open_workbench
+
 TIMEOUT_S = 60
 LONG_QUESTION = "Explain how rainbows form in 300 words."
 # The new session has no terminal until one is claimed; only then does Ctrl-C become a signal.
@@ -99,12 +102,9 @@ def at_terminal(environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..
         terminal.close()
 
 
-def rows(environ: dict[str, str], folder: Path, query: str) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "chatlab.cli", "sql", query, "--json"]
-    done = subprocess.run(
-        command, env=environ, cwd=folder, capture_output=True, check=True, timeout=TIMEOUT_S
-    )
-    return json.loads(done.stdout)
+def rows(environ: dict[str, str], query: str) -> list[dict[str, Any]]:
+    with open_workbench(environ["CHATLAB_STORE"], gateway="simulator") as lab:
+        return json.loads(Table.of(lab.sql(query)).json())
 
 
 def test_ask_shows_the_speaker_the_text_an_empty_line_and_the_footer(
@@ -129,20 +129,20 @@ def test_hostile_text_has_no_power_over_the_terminal(at_terminal: Callable[..., 
 
 
 def test_ctrl_c_in_ask_keeps_the_answer_and_tells_its_footer(
-    at_terminal: Callable[..., Terminal], environ: dict[str, str], tmp_path: Path
+    at_terminal: Callable[..., Terminal], environ: dict[str, str]
 ) -> None:
     terminal = at_terminal("ask", LONG_QUESTION, "-m", "sim/dolphin", CHATLAB_SIMULATOR_PACE="40")
     terminal.expect(r"Assistant: .{30}")
     terminal.type("\x03")
     assert terminal.leave() == 130
     assert re.search(r"\n\n\[Model: sim/dolphin \| Tokens: \w+ \| Cost: .+\]\n$", terminal.screen)
-    stored = rows(environ, tmp_path, "select status, text from thread where role = 'assistant'")[0]
+    stored = rows(environ, "select status, text from thread where role = 'assistant'")[0]
     assert stored["status"] == "stopped"
     assert stored["text"].rstrip("\n") in terminal.screen.replace("^C", "")
 
 
 def test_a_conversation_goes_on_after_a_stopped_answer(
-    at_terminal: Callable[..., Terminal], environ: dict[str, str], tmp_path: Path
+    at_terminal: Callable[..., Terminal], environ: dict[str, str]
 ) -> None:
     terminal = at_terminal("chat", CHATLAB_SIMULATOR_PACE="40")
     terminal.expect(r"chatlab: sim/crow \| SIMULATED\..*You: ")
@@ -161,7 +161,7 @@ def test_a_conversation_goes_on_after_a_stopped_answer(
     terminal.type("\x04")
     session = terminal.expect(r"chatlab chat --resume (\S+)\n")[1]
     assert terminal.leave() == 0
-    outcomes = rows(environ, tmp_path, "select outcome from ai_usage order by attempt_id")
+    outcomes = rows(environ, "select outcome from ai_usage order by attempt_id")
     assert [row["outcome"] for row in outcomes] == ["stopped", "completed"]
     again = at_terminal("chat", "--resume", session)
     again.expect(r"chatlab: sim/ant .*You: ")
@@ -170,7 +170,7 @@ def test_a_conversation_goes_on_after_a_stopped_answer(
 
 
 def test_several_lines_are_one_message_by_backslash_and_by_pasting(
-    at_terminal: Callable[..., Terminal], environ: dict[str, str], tmp_path: Path
+    at_terminal: Callable[..., Terminal], environ: dict[str, str]
 ) -> None:
     terminal = at_terminal("chat")
     terminal.expect("You: ")
@@ -182,16 +182,11 @@ def test_several_lines_are_one_message_by_backslash_and_by_pasting(
     terminal.expect(r"\[Model: .*You: ")
     terminal.type("\x04")
     assert terminal.leave() == 0
-    texts = [
-        row["text"]
-        for row in rows(environ, tmp_path, "select text from thread where role = 'user' order by seq")
-    ]
+    texts = [row["text"] for row in rows(environ, "select text from thread where role = 'user' order by seq")]
     assert texts == ["first\nsecond", "pasted one\npasted two\npasted three"]
 
 
-def test_a_marked_paste_is_one_message(
-    at_terminal: Callable[..., Terminal], environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_marked_paste_is_one_message(at_terminal: Callable[..., Terminal], environ: dict[str, str]) -> None:
     terminal = at_terminal("chat", TERM="xterm")
     if not terminal.expect(r"(\x1b\[\?2004h)?You: ")[1]:
         pytest.skip("this Python's line editing does not mark pastes")
@@ -199,7 +194,7 @@ def test_a_marked_paste_is_one_message(
     terminal.expect(r"\[Model: .*You: ")
     terminal.type("/quit\n")
     assert terminal.leave() == 0
-    assert rows(environ, tmp_path, "select text from thread where role = 'user'") == [{"text": "one\ntwo"}]
+    assert rows(environ, "select text from thread where role = 'user'") == [{"text": "one\ntwo"}]
 
 
 def test_mistakes_in_a_conversation_are_told_and_it_goes_on(at_terminal: Callable[..., Terminal]) -> None:

@@ -32,7 +32,7 @@ def outputs():
 
 
 def test_every_python_block_prints_what_stands_below_it(own_store, monkeypatch):
-    monkeypatch.delenv("CHATLAB_SIMULATOR_PACE")  # the pace of a reader, so that there is something to stop
+    monkeypatch.setenv("CHATLAB_SIMULATOR_PACE", "500")  # tokens per second: there is something to stop
     names = {}
     try:
         for code, expected in outputs():

@@ -12,7 +12,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name != "typer":
             raise
-        sys.stderr.write("chatlab: the command line needs: pip install 'chatlab-workbench[cli]'\n")
+        needed = 'pip install "chatlab-workbench[cli]"'
+        sys.stderr.write(f"chatlab: the command line needs more libraries: {needed}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
