@@ -6,6 +6,8 @@ What runs on it gives the same result every time, given the same random numbers.
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+START = datetime(2026, 1, 1, tzinfo=UTC)  # the date when every simulation begins
+
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self):
@@ -31,7 +33,7 @@ class LoopClock:
     """Fills `ports.Clock` with the time of the running loop."""
 
     def now(self):
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+        return START + timedelta(seconds=self.monotonic())
 
     def monotonic(self):
         return asyncio.get_running_loop().time()

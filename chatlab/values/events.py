@@ -50,7 +50,10 @@ class UsageReported:
 
 @dataclass(slots=True)
 class Retrying:
-    """An attempt failed before any visible output; the next one starts in `wait_s` seconds."""
+    """An attempt failed; the next one starts in `wait_s` seconds, from nothing.
+
+    Where somebody reads along nothing was visible before it. In an evaluation text may have come: it is void.
+    """
 
     attempt: int  # number of the attempt that failed, from 1
     wait_s: float
