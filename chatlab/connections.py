@@ -14,6 +14,7 @@ from chatlab.prices import GenaiPriceBook
 from chatlab.settings import Settings
 
 if TYPE_CHECKING:
+    from chatlab.gateway.attempt import Timeouts
     from chatlab.simulator import Simulator
     from chatlab.store import DuckStore
 
@@ -24,9 +25,10 @@ CLOSED = "this workbench is closed: open a new one with chatlab.open()"
 class Connections:
     """Opens each outside thing once, off the loop where importing or starting it takes time."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, timeouts: Timeouts | None = None) -> None:
         self.settings = settings
         self.clock = clock
+        self._timeouts = timeouts
         self._closed = False
         self._opening = asyncio.Lock()
         self._driver: CallDriver | None = None
@@ -87,7 +89,13 @@ class Connections:
 
         if self.settings.gateway_url is not None:
             url, key = self.settings.gateway_url, self.settings.api_key
-            return OpenAIGateway(base_url=url, api_key=key, name=gateway_name(url), clock=self.clock)
+            return OpenAIGateway(
+                base_url=url,
+                api_key=key,
+                name=gateway_name(url),
+                clock=self.clock,
+                timeouts=self._timeouts,
+            )
         from chatlab.simulator import SIMULATOR_KEY, Simulator
         from chatlab.values.secret import Secret
 
@@ -98,7 +106,11 @@ class Connections:
             else Simulator.start(first_token_s=0, tokens_per_second=None)
         )
         return OpenAIGateway(
-            base_url=self._simulator.url, api_key=Secret(SIMULATOR_KEY), name="simulator", clock=self.clock
+            base_url=self._simulator.url,
+            api_key=Secret(SIMULATOR_KEY),
+            name="simulator",
+            clock=self.clock,
+            timeouts=self._timeouts,
         )
 
     async def close(self) -> None:

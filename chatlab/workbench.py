@@ -38,6 +38,8 @@ from chatlab.values.reply import Reply
 if TYPE_CHECKING:
     import pandas as pd
 
+    from chatlab.gateway.attempt import Timeouts
+
 DRAIN_S = 10.0  # how long close() lets running answers finish before it stops them
 SHARED_LOOP = BackgroundLoop()
 
@@ -67,7 +69,8 @@ def open_workbench(
 class Workbench(Readings):
     """Chats, answers and usage over one gateway and one store. Close it, or use it in a `with` block.
 
-    Times in results are aware UTC, money is Decimal USD, and what is unknown is None or NULL.
+    Times in results are aware UTC, money is Decimal USD, and what is unknown is None or NULL. `timeouts` are
+    the clocks of one attempt, by default those that suit somebody who waits.
     """
 
     def __init__(
@@ -75,12 +78,13 @@ class Workbench(Readings):
         settings: Settings,
         *,
         clock: Clock | None = None,
+        timeouts: Timeouts | None = None,
         loop: BackgroundLoop = SHARED_LOOP,
         tool_directory: Path | None = None,
     ) -> None:
         self.settings = settings
         clock = clock or SystemClock()
-        super().__init__(loop, Connections(settings, clock), clock)
+        super().__init__(loop, Connections(settings, clock, timeouts), clock)
         self.targets = Targets(settings, tool_directory or settings.tool_directory)
         self._running: set[Stream] = set()
         self._closed = False
