@@ -56,6 +56,17 @@ def test_arithmetic_is_exact(prompt, value):
     assert find_arithmetic(prompt, None).value == value
 
 
+MATERIAL = "\n".join(
+    f"+ json = {n} + {n}  # hello, write a story about it, capital of France" for n in range(40)
+)
+
+
+@pytest.mark.parametrize("prompt", [f"Review this.\n\n{MATERIAL}", f"{MATERIAL}\n\nReview this."])
+def test_what_comes_with_a_question_is_not_taken_for_it(prompt):
+    assert ask(prompt).startswith("I have the 40 lines that came with “Review this.”. I am simulated")
+    assert ask(prompt.replace("Review this.", "What is 17 * 23?")).startswith("17 × 23 = ")
+
+
 @pytest.mark.parametrize(
     "prompt",
     [

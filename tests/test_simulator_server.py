@@ -185,6 +185,7 @@ def test_the_owl_reasons_first_and_its_reasoning_is_counted(http):
     [
         ({}, True, True),
         ({"reasoning": {"exclude": True}}, False, True),
+        ({"include_reasoning": False}, False, True),
         ({"reasoning": {"enabled": False}}, False, False),
         ({"reasoning": {"effort": "none"}}, False, False),
         ({"reasoning_effort": "none"}, False, False),

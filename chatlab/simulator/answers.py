@@ -54,33 +54,33 @@ def compose_answer(request: CompletionRequest, *, number: int) -> Answer:
 
 def _answer(request: CompletionRequest) -> tuple[str, Finding | None]:
     """Return the text, and the finding behind it when it answers a checkable question."""
-    prompt, system, family = request.prompt, request.system, request.family
+    prompt, asked, system, family = request.prompt, request.asked, request.system, request.family
     slip = family.slip(prompt)
-    if request.wants_json or _WANTS_JSON.search(system) or _WANTS_JSON.search(prompt):
+    if request.wants_json or _WANTS_JSON.search(system) or _WANTS_JSON.search(asked):
         return _json_answer(request, slip), None
     if _IS_SUMMARISER.search(system) or summary.asks_for_summary(prompt):
         return _summary(request, slip), None
-    talk = conversation.recall(prompt, request.earlier_prompts) or conversation.small_talk(prompt, family)
+    talk = conversation.recall(asked, request.earlier_prompts) or conversation.small_talk(asked, family)
     if talk:
         return talk, None
     finding = _find(request, slip)
     if _IS_TUTOR.search(system):
-        return _guide(prompt, finding), finding
+        return _guide(asked, finding), finding
     if finding is not None:
-        bare = _WANTS_VALUE.search(f"{system}\n{prompt}")
+        bare = _WANTS_VALUE.search(f"{system}\n{asked}")
         return (finding.value if bare else _word(finding, family.verbosity)), finding
-    long_text = prose.write_at_length(prompt, f"{family.model}\0{prompt}", family.verbosity)
-    return long_text or _explanation(request, slip), None
+    long_text = prose.write_at_length(asked, f"{family.model}\0{prompt}", family.verbosity)
+    return long_text or _material_note(request) or _explanation(request, slip), None
 
 
 def _find(request: CompletionRequest, slip: float | None) -> Finding | None:
     for skill in _SKILLS:
-        finding = skill(request.prompt, slip)
+        finding = skill(request.asked, slip)
         if finding is not None:
             return finding
     earlier = request.earlier_prompts
-    if earlier and FOLLOW_UP.match(request.prompt) and "capital" in " ".join(earlier[-3:]).lower():
-        return find_capital(f"capital of {request.prompt}", slip)
+    if earlier and FOLLOW_UP.match(request.asked) and "capital" in " ".join(earlier[-3:]).lower():
+        return find_capital(f"capital of {request.asked}", slip)
     return None
 
 
@@ -144,6 +144,13 @@ def _explanation(request: CompletionRequest, slip: float | None) -> str:
         return " ".join([first, *others]) + note
     points = "\n".join(f"- {sentence}" for sentence in others)
     return f"**{first}**\n\n{points}{note}"
+
+
+def _material_note(request: CompletionRequest) -> str:
+    if request.asked == request.prompt:
+        return ""
+    lines = len(request.prompt.replace(request.asked, "").strip().splitlines())
+    return f"I have the {lines} lines that came with “{request.asked}”. I am simulated and cannot judge them."
 
 
 def _attachment_note(request: CompletionRequest) -> str:

@@ -13,6 +13,7 @@ from chatlab.simulator.tokens import TOKENS_PER_ATTACHMENT, TOKENS_PER_MESSAGE, 
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 MAX_STOPS = 4
+LONG_PROMPT = 1_000  # characters; a longer one is a question with material
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class CompletionRequest:
     def prompt(self) -> str:
         """The last user text."""
         return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+
+    @property
+    def asked(self) -> str:
+        """The part of the prompt that is the question: of a long one its first or last paragraph."""
+        if len(self.prompt) <= LONG_PROMPT:
+            return self.prompt
+        paragraphs = self.prompt.strip().split("\n\n")
+        return min(paragraphs[0], paragraphs[-1], key=len)
 
     @property
     def earlier_prompts(self) -> tuple[str, ...]:
@@ -159,7 +168,8 @@ def _reasoning(data: Mapping[str, Any], family: Family) -> tuple[bool, bool]:
         wish = {}
     effort = wish.get("effort", data.get("reasoning_effort"))
     reasons = family.reasons and wish.get("enabled") is not False and effort != "none"
-    return reasons, reasons and not wish.get("exclude")
+    hidden = wish.get("exclude") or data.get("include_reasoning") is False
+    return reasons, reasons and not hidden
 
 
 def _response_format(wish: Any) -> tuple[bool, tuple[str, ...]]:
