@@ -50,6 +50,7 @@ class Connections:
                 clock=self.clock,
                 routes=Routes(clock=self.clock, random=random.random),
                 random=random.random,
+                key_fingerprint=self.settings.api_key.fingerprint(b"") if self.settings.api_key else None,
                 simulated=self.settings.simulated,
             )
         return self._driver

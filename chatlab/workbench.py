@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from chatlab.blocking import STOP_WAIT_S, BackgroundLoop, StartAnswer, Stream
 from chatlab.callbacks import Callbacks
 from chatlab.calls.driver import CallDriver
+from chatlab.calls.routes import RouteLimits
 from chatlab.calls.stopping import StopSignal
 from chatlab.chat.session import Session, Target, check_prompt, find_session
 from chatlab.chat.transcript import Transcript
@@ -237,6 +238,21 @@ class Workbench(Readings):
             system=opened.system if keep_system else None,
             params=opened.params if keep_system else {},
         )
+
+    def limit(self, model: str, *, provider: str | None = None, **known: int) -> None:
+        """Say beforehand how much a model may be asked; what goes beyond that waits for its turn.
+
+        `known`: requests_per_minute, tokens_per_minute (input and output together), max_in_flight. What is
+        not said is learnt from refusals. A pinned `provider` has limits of its own. Raises InvalidValue.
+        """
+        self.settings.check_model(model)
+        limits = RouteLimits(**known)
+
+        async def apply() -> None:
+            driver = await self._connections.driver()
+            driver.route(model, provider).set_limits(limits)
+
+        self._loop.run(apply())
 
     # ------------------------------------------------------------------ what there is
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+import chatlab
 from chatlab.calls.call import Call
 from chatlab.calls.driver import CallDriver
 from chatlab.calls.routes import RouteLimits, Routes
@@ -12,6 +13,7 @@ from chatlab.calls.stopping import StopSignal
 from chatlab.calls.ticket import RouteKey, Ticket
 from chatlab.errors import (
     GatewayFault,
+    InvalidValue,
     RateLimited,
     RequestRejected,
     ResponseTimedOut,
@@ -237,6 +239,14 @@ def test_a_model_with_a_pinned_provider_has_a_route_of_its_own():
         assert reply.text == "Hi"
 
     simulate(run())
+
+
+def test_a_workbench_takes_limits_that_are_known_beforehand(own_store):
+    with chatlab.open() as lab:
+        lab.limit("sim/crow", requests_per_minute=600_000, max_in_flight=2)
+        assert [lab.ask("What is 1 + 1?").status for _ in range(3)] == ["completed"] * 3
+        with pytest.raises(InvalidValue, match="requests_per_minute"):
+            lab.limit("sim/crow", requests_per_minute=0)
 
 
 # ---------------------------------------------------------------------- the deadline of a call

@@ -123,6 +123,24 @@ def test_no_more_than_the_limit_are_in_and_the_others_follow_in_order():
     simulate(crowd())
 
 
+def test_calls_that_somebody_waits_for_all_start_at_once():
+    async def crowd():
+        world = World()
+        await asyncio.gather(*(world.one(n, policy=INTERACTIVE) for n in range(40)))
+        assert world.times() == [0.0] * 40
+
+    simulate(crowd())
+
+
+def test_an_evaluation_feels_its_way():
+    async def crowd():
+        world = World()
+        await asyncio.gather(*(world.one(n) for n in range(8 + 16 + 32 + 64)))
+        assert [world.times().count(float(second)) for second in range(4)] == [8, 16, 32, 64]
+
+    simulate(crowd())
+
+
 def test_watched_calls_go_before_those_of_an_evaluation():
     async def mixed():
         world = World()

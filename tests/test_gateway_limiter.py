@@ -154,12 +154,28 @@ def test_after_a_cut_more_may_be_under_way_than_may_start():
     for _ in range(10):
         limit.start()
     limit.throttled("a", 0.0)
-    assert limit.full
+    assert limit.full()
     limit.end()
     limit.end()
-    assert limit.full
+    assert limit.full()
     limit.end()
-    assert not limit.full
+    assert not limit.full()
+
+
+def test_until_the_first_refusal_only_the_maximum_holds_back_what_somebody_waits_for():
+    limit = AdaptiveLimit(12)
+    for _ in range(11):
+        limit.start()
+    assert limit.full()
+    assert not limit.full(watched=True)
+    limit.start()
+    assert limit.full(watched=True)
+    limit.throttled("a", 0.0)
+    for _ in range(6):
+        limit.end()
+    assert limit.full(watched=True)
+    limit.end()
+    assert not limit.full(watched=True)
 
 
 @given(
@@ -175,7 +191,7 @@ def test_whatever_happens_it_stays_within_its_bounds(maximum, events):
         now += passed
         before, cuts = limit.limit, limit.cuts
         if event == "start":
-            if not limit.full:
+            if not limit.full():
                 limit.start()
         elif limit.in_flight:
             if event == "success":

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, price
 from chatlab.calls.call import Call
 from chatlab.calls.passage import Passage, cut_off
-from chatlab.calls.routes import Routes
+from chatlab.calls.routes import Route, Routes
 from chatlab.calls.stopping import StopSignal
 from chatlab.calls.ticket import RouteKey, Ticket, estimated_tokens, pinned_provider
 from chatlab.errors import ChatlabError, GatewayError, StoreBusy
@@ -43,6 +43,10 @@ class CallDriver:
     patient_retry: RetryPolicy = EVALUATION
     key_fingerprint: str | None = None
     simulated: bool = False
+
+    def route(self, model: str, provider: str | None = None) -> Route:
+        """Return the route to a model, or to one of its providers where that is pinned."""
+        return self.routes[RouteKey(self.gateway.name, self.key_fingerprint, model, provider)]
 
     async def run(
         self,
@@ -94,10 +98,7 @@ class _RunningCall:
 
     def _find_route(self) -> Passage:
         driver, request = self.driver, self.call.request
-        key = RouteKey(
-            driver.gateway.name, driver.key_fingerprint, request.model, pinned_provider(request.params)
-        )
-        route = driver.routes[key]
+        route = driver.route(request.model, pinned_provider(request.params))
         policy = driver.patient_retry if self.call.purpose in UNWATCHED else driver.retry
         tokens = estimated_tokens(self.call) if route.counts_tokens else 0
         ticket = Ticket(self.call_id, policy, tokens)

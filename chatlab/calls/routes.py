@@ -183,7 +183,7 @@ class Route:
 
     def _wait(self, ticket: Ticket, now: float) -> float:
         """Return the seconds until a call may start; infinite when another one has to end first."""
-        if self.limit.full or not self._routes.has_room(self):
+        if self.limit.full(watched=ticket.policy.watched) or not self._routes.has_room(self):
             return inf
         wait = self.gate.wait(now)
         if self._requests is not None:

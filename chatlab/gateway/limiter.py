@@ -36,10 +36,13 @@ class AdaptiveLimit:
         self._before_cut = self.limit
         self._refused: set[str] = set()  # requests that the last cut was made for
 
-    @property
-    def full(self) -> bool:
-        """Whether no further request may start. After a cut more may be under way than may start."""
-        return self.in_flight >= self.limit
+    def full(self, *, watched: bool = False) -> bool:
+        """Whether no further request may start. After a cut more may be under way than may start.
+
+        Requests that somebody waits for need not feel their way: until the gateway has refused one, only the
+        maximum holds them back.
+        """
+        return self.in_flight >= (self.maximum if watched and self._slow_start else self.limit)
 
     def start(self) -> None:
         """Count a request that starts now."""
