@@ -9,6 +9,7 @@ import httpx2
 httpx2.alias_httpx()  # before respx is imported anywhere: it then sees the traffic of the openai SDK
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ _KEPT = {"CHATLAB_CHROMIUM", "CHATLAB_REQUIRE_BROWSER", "CHATLAB_UPDATE_PICTURE"
 for _name in [name for name in os.environ if name.startswith(_OURS) and name not in _KEPT]:
     del os.environ[_name]
 os.environ.update(AI_GATEWAY_URL="simulator", OPENROUTER_API_KEY=CANARY, CHATLAB_SIMULATOR_PACE="0")
+
+# A run that a script starts in the background is deaf to Ctrl-C, and so would be the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
