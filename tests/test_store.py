@@ -352,6 +352,23 @@ def test_something_that_is_no_record_is_refused(run):
     run(work)
 
 
+def test_a_writer_keeps_the_file_open_until_somebody_else_wants_it(run, monkeypatch):
+    monkeypatch.setattr("chatlab.store.writer.HOLD_S", 0.0)
+    monkeypatch.setattr("chatlab.store.writer.LINGER_S", 1.0)
+
+    async def work(store):
+        opened = []
+        writing = store._site.writing
+        monkeypatch.setattr(store._site, "writing", lambda: (opened.append(1), writing())[1])
+        for number in range(20):
+            await store.commit(message(f"m-{number:02}"))
+        alone = len(opened)
+        seen = await store.query("SELECT count(*) AS n FROM messages")
+        return alone, int(seen["n"][0])
+
+    assert run(work) == (1, 20)
+
+
 def test_a_cancelled_commit_is_written_all_the_same(run):
     async def work(store):
         task = asyncio.create_task(store.commit(session()))

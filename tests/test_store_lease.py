@@ -35,6 +35,23 @@ def test_readers_share_and_a_writer_is_alone(store, held, wanted, together):
         pass  # nothing is left locked, not even by the wait that was given up
 
 
+def test_a_lease_is_wanted_while_somebody_waits_for_it(store):
+    lease = Lease(store)
+    with lease.hold(exclusive=True, timeout_s=1):
+        assert not lease.is_wanted()
+        waiter = threading.Thread(target=lambda: exit_at_once(store))
+        waiter.start()
+        wait_until_somebody_queues(store)
+        assert lease.is_wanted()
+    waiter.join()
+    assert not lease.is_wanted()
+
+
+def exit_at_once(store):
+    with Lease(store).hold(exclusive=False, timeout_s=10):
+        pass
+
+
 def test_whoever_waits_gets_the_lock_when_it_is_free(store):
     order = []
 

@@ -40,6 +40,17 @@ class Lease:
         finally:
             claim.release()
 
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for the lock right now: whoever does stands in the turnstile."""
+        descriptor = open_lock_file(self._turnstile)
+        try:
+            if not try_lock(descriptor, LockFlags.EXCLUSIVE):
+                return True
+            portalocker.unlock(descriptor)
+            return False
+        finally:
+            os.close(descriptor)
+
 
 class _Claim:
     """One attempt to get the lock, with descriptors of its own."""

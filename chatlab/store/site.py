@@ -50,6 +50,10 @@ class Site:
         with self._leased(exclusive=True), open_writer(self.path) as connection:
             yield connection
 
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for the lease, here or in another process."""
+        return self._lease.is_wanted()
+
     def leave(self) -> None:
         """Take this process off the store."""
         with self._opening:

@@ -1,8 +1,8 @@
 """The one writer of a process: commits from any number of tasks, written in groups.
 
-While one group is being written, the next one gathers. A lease is kept as long as work keeps coming, up to
-HOLD_S, and LINGER_S beyond the last commit, because a turn's next commit often follows at once and opening
-the file costs twenty times as much as writing to it. Then other processes get their turn.
+While one group is being written, the next one gathers. A lease is kept as long as work keeps coming, and
+LINGER_S beyond the last commit, because a turn's next commit often follows at once and opening the file
+costs twenty times as much as writing to it. After HOLD_S it goes to whoever waits for it, if anybody does.
 
 `commit` returns when its records are durable, so whoever awaits it is slowed to the pace of the disk; the
 queue is never longer than the number of tasks that wait. What is queued is written even when its task is
@@ -96,13 +96,13 @@ class Writer:
             return self._running
 
     def _use(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Write groups until nothing comes any more or the lease has been held for long enough."""
+        """Write groups until nothing comes any more, or others have waited for long enough."""
         until = time.monotonic() + HOLD_S
         if self._columns is None:
             self._columns = column_types(connection)
         while group := self._next_group():
             self._write_group(connection, group, self._columns)
-            if time.monotonic() > until:
+            if time.monotonic() > until and self._site.is_wanted():
                 return
 
     def _next_group(self) -> list[_Commit]:
