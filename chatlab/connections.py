@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from chatlab.calls.driver import CallDriver
 from chatlab.calls.routes import Routes
+from chatlab.calls.settlement import Settler
 from chatlab.errors import RequestError
 from chatlab.ports import Clock, Gateway
 from chatlab.prices import GenaiPriceBook
@@ -32,6 +33,7 @@ class Connections:
         self._closed = False
         self._opening = asyncio.Lock()
         self._driver: CallDriver | None = None
+        self._settler: Settler | None = None
         self._store: DuckStore | None = None
         self._gateway: Gateway | None = None
         self._simulator: Simulator | None = None
@@ -40,10 +42,10 @@ class Connections:
         """Return what runs calls."""
         if self._driver is None:
             prices = GenaiPriceBook(self.settings.gateway_url)
-            gateway, store, _ = await asyncio.gather(
-                self.gateway(), self.store(), asyncio.to_thread(prices.load)
+            gateway, store, settler, _ = await asyncio.gather(
+                self.gateway(), self.store(), self.settler(), asyncio.to_thread(prices.load)
             )
-            self._driver = CallDriver(
+            self._driver = self._driver or CallDriver(  # another first call may have been faster
                 gateway=gateway,
                 store=store,
                 prices=prices,
@@ -52,8 +54,18 @@ class Connections:
                 random=random.random,
                 key_fingerprint=self.settings.api_key.fingerprint(b"") if self.settings.api_key else None,
                 simulated=self.settings.simulated,
+                settler=settler,
             )
         return self._driver
+
+    async def settler(self) -> Settler:
+        """Return what asks for bills, looking for what earlier processes left from its first use on."""
+        gateway, store = await self.gateway(), await self.store()
+        self._check_open()
+        if self._settler is None:
+            self._settler = Settler(gateway=gateway, store=store, clock=self.clock)
+            self._settler.take_up()
+        return self._settler
 
     async def gateway(self) -> Gateway:
         """Return the gateway, starting the simulator where it is one."""
@@ -118,6 +130,8 @@ class Connections:
         """Close what is open; everything committed is durable when this returns."""
         self._closed = True
         async with self._opening:  # what is being opened right now is closed too
+            if self._settler is not None:
+                await self._settler.close()
             if self._store is not None:
                 await self._store.close()
             if self._gateway is not None:

@@ -14,7 +14,7 @@ from chatlab.values.messages import Message
 from chatlab.values.records import MessageStatus, Record, SessionOpened
 from chatlab.values.reply import AttemptResult
 from chatlab.values.request import ChatRequest, ModelCard
-from chatlab.values.usage import Usage
+from chatlab.values.usage import Bill, Usage
 
 Emit: TypeAlias = Callable[[Sequence[StreamEvent]], None]
 """Where events go: called on the background loop with one or more events at a time; must not block."""
@@ -66,6 +66,12 @@ class Gateway(Protocol):
     async def models(self) -> Sequence[ModelCard]:
         """Fetch the gateway's list of models. Raises GatewayError."""
 
+    async def generation(self, generation_id: str) -> Bill | None:
+        """Look up what an answer cost; None while that is not known, or where nobody can be asked.
+
+        Raises GatewayError.
+        """
+
     async def close(self) -> None:
         """Close every connection."""
 
@@ -93,6 +99,15 @@ class StoredSession:
     head: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledAttempt:
+    """An attempt that has ended and whose bill the gateway can still be asked for."""
+
+    attempt_id: str
+    generation_id: str
+    ended_at: datetime
+
+
 class Store(Protocol):
     """The durable store, as use cases see it."""
 
@@ -107,6 +122,9 @@ class Store(Protocol):
 
     async def thread(self, session_id: str) -> Sequence[StoredMessage]:
         """Read the active path of a session, first message first."""
+
+    async def unsettled(self, gateway: str, since: datetime) -> Sequence[UnsettledAttempt]:
+        """Read the attempts at a gateway, started since then, whose bill was not told, the latest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,19 @@ class Readings:
         start = period_start(since, self._clock.now())
         return self._read(lambda store: store.usage(columns, since=start))
 
+    def settle(self) -> int:
+        """Ask the gateway now for every bill that did not come with its answer; return how many came.
+
+        Answers that were stopped or broke off, here or in an earlier process, are billed all the same. This
+        also happens in the background, from seconds to hours after the end. Gateways that tell no bills
+        afterwards (all but OpenRouter) are not asked. Raises GatewayError when the gateway cannot be asked.
+        """
+        return self._loop.run(self._settle())
+
+    async def _settle(self) -> int:
+        settler = await self._connections.settler()
+        return await settler.settle_now()
+
     def models(self, *, refresh: bool = False) -> pd.DataFrame:
         """List the gateway's models with context length and prices (USD per million tokens).
 

@@ -15,6 +15,7 @@ from chatlab.calls.accounts import EndedAttempt, ended_records, make_reply, pric
 from chatlab.calls.call import Call
 from chatlab.calls.passage import Passage, cut_off
 from chatlab.calls.routes import Route, Routes
+from chatlab.calls.settlement import Settler
 from chatlab.calls.stopping import StopSignal
 from chatlab.calls.ticket import RouteKey, Ticket, estimated_tokens, pinned_provider
 from chatlab.errors import ChatlabError, GatewayError, StoreBusy
@@ -43,6 +44,7 @@ class CallDriver:
     patient_retry: RetryPolicy = EVALUATION
     key_fingerprint: str | None = None
     simulated: bool = False
+    settler: Settler | None = None  # asks later for bills that do not come with the answer
 
     def route(self, model: str, provider: str | None = None) -> Route:
         """Return the route to a model, or to one of its providers where that is pinned."""
@@ -157,6 +159,8 @@ class _RunningCall:
 
     def _ended(self, ended: EndedAttempt) -> EndedAttempt:
         self._pending = ended_records(ended, self.driver.clock.now())
+        if self.driver.settler is not None:
+            self.driver.settler.notice(ended)
         return ended
 
     async def _save(self, records: Sequence[Record]) -> None:

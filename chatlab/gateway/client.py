@@ -12,6 +12,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
@@ -20,11 +21,19 @@ from openai import AsyncOpenAI, Omit, OpenAIError
 from chatlab.errors import GatewayError
 from chatlab.gateway.attempt import ByteStream, StreamAttempt, Timeouts
 from chatlab.gateway.faults import Faults
-from chatlab.gateway.jsontext import MALFORMED, clean, parse_json
-from chatlab.gateway.wire import gateway_name, model_cards, request_body, request_headers
+from chatlab.gateway.jsontext import MALFORMED, clean, dump_json, parse_json
+from chatlab.gateway.usage import parse_bill
+from chatlab.gateway.wire import (
+    OPENROUTER_DIALECT,
+    gateway_name,
+    model_cards,
+    request_body,
+    request_headers,
+)
 from chatlab.ports import Clock
 from chatlab.values.request import ChatRequest, ModelCard
 from chatlab.values.secret import Secret
+from chatlab.values.usage import Bill
 
 __all__ = ["OpenAIGateway", "Timeouts", "gateway_name"]
 
@@ -32,6 +41,7 @@ MAX_CONNECTIONS = 1000
 MAX_IDLE_CONNECTIONS = 100
 MAX_REFUSAL_BYTES = 1024 * 1024  # of an error's body that are read
 MAX_LISTING_BYTES = 64 * 1024 * 1024  # of a model list
+MAX_BILL_BYTES = 1024 * 1024  # of what is told about one generation
 MIN_SECRET = 12  # characters; shorter keys are placeholders like "ollama", and words of messages too
 _MAX_ID = 200  # characters of a generation id
 
@@ -57,7 +67,7 @@ class OpenAIGateway:
         self._secret = api_key
         self._clock = clock
         self._timeouts = timeouts or Timeouts()
-        http = _http_client(api_key, self._timeouts, transport)
+        self._http = http = _http_client(api_key, self._timeouts, transport)
         self._openai = _Transport(
             base_url=base_url, api_key="unused", max_retries=0, timeout=http.timeout, http_client=http
         )
@@ -93,6 +103,28 @@ class OpenAIGateway:
             failure = self._explain(error, faults)
         raise failure
 
+    async def generation(self, generation_id: str) -> Bill | None:
+        """Look up what an answer cost, where the gateway speaks OpenRouter's dialect; elsewhere None.
+
+        None too while the gateway does not know it: just after the end it answers 404. Raises GatewayError.
+        """
+        if self._name not in OPENROUTER_DIALECT:
+            return None
+        faults = self._faults(None)
+        try:
+            async with asyncio.timeout(self._timeouts.first_token):
+                told = await self._told_of(generation_id)
+            return parse_bill(generation_id, told, dump_json(told))
+        except TimeoutError:
+            failure = faults.timeout(f"a bill did not come within {self._timeouts.first_token:g} s")
+        except MALFORMED:
+            failure = faults.protocol("something that is no bill")
+        except Exception as error:  # noqa: BLE001 - the transport's exceptions hold the key and end here
+            if isinstance(error, _Refused) and error.status == HTTPStatus.NOT_FOUND:
+                return None
+            failure = self._explain(error, faults)
+        raise failure
+
     async def close(self) -> None:
         """Close every connection."""
         await self._openai.close()
@@ -122,6 +154,20 @@ class OpenAIGateway:
         async with opening as response:
             body = await _read(response.http_response, MAX_LISTING_BYTES)
         return clean(parse_json(body)[0])
+
+    async def _told_of(self, generation_id: str) -> dict[str, Any]:
+        """Ask for one generation. The SDK has no method for it, so its HTTP client is asked directly."""
+        headers = {**request_headers(self._name), "User-Agent": "chatlab", "Accept": "application/json"}
+        asking = self._http.stream(
+            "GET", f"{self._openai.base_url}generation", params={"id": generation_id}, headers=headers
+        )
+        async with asking as response:
+            body = await _read(response, MAX_BILL_BYTES)
+        answer = clean(parse_json(body)[0])
+        told = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(told, dict):
+            raise ValueError("no generation in the answer")  # noqa: TRY004 - a fault of the data
+        return told
 
     def _explain(self, error: Exception, faults: Faults) -> GatewayError:
         """Turn whatever the SDK and the transport raise into one of our errors, without keeping it."""

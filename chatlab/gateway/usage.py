@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from chatlab.values.usage import Charge, Usage
+from chatlab.values.usage import Bill, Charge, Usage
 
 TOKEN_LIMIT = 2**53  # more is no count
 USD_LIMIT = Decimal(1_000_000)  # more is no price of one request
@@ -54,6 +54,39 @@ def parse_charge(raw: Mapping[str, Any]) -> Charge:
     )
 
 
+def parse_bill(generation_id: str, raw: Mapping[str, Any], text: str | None) -> Bill:
+    """Read what OpenRouter tells of a finished generation; `text` is the same as JSON.
+
+    The fields are those of GenerationResponse in OpenRouter's SDK (PyPI `openrouter` 1.3.84). Billing goes by
+    the `native_tokens_*`; the plain `tokens_*` are counted by one tokenizer for all models.
+    """
+    spelled_as_usage = {
+        "prompt_tokens": raw.get("native_tokens_prompt"),
+        "completion_tokens": raw.get("native_tokens_completion"),
+        "prompt_tokens_details": {"cached_tokens": raw.get("native_tokens_cached")},
+        "completion_tokens_details": {
+            "reasoning_tokens": raw.get("native_tokens_reasoning"),
+            "image_tokens": raw.get("native_tokens_completion_images"),
+        },
+        "cost": raw.get("total_cost"),
+        "cost_details": {"upstream_inference_cost": raw.get("upstream_inference_cost")},
+        "is_byok": raw.get("is_byok"),
+    }
+    cancelled = raw.get("cancelled")
+    return Bill(
+        generation_id=generation_id,
+        usage=parse_usage(spelled_as_usage),
+        charge=parse_charge(spelled_as_usage),
+        cancelled=cancelled if isinstance(cancelled, bool) else None,
+        finish_reason=_text(raw, "finish_reason"),
+        native_finish_reason=_text(raw, "native_finish_reason"),
+        served_model=_text(raw, "model"),
+        provider=_text(raw, "provider_name"),
+        service_tier=_text(raw, "service_tier"),
+        raw=text,
+    )
+
+
 def find_usage(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the usage object of a chunk or completion; Groq hides it under `x_groq`."""
     usage = chunk.get("usage")
@@ -90,6 +123,11 @@ def decimal(value: Any) -> Decimal | None:
 def _details(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = raw.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _text(raw: Mapping[str, Any], key: str) -> str | None:
+    value = raw.get(key)
+    return value if isinstance(value, str) and value else None
 
 
 def _remainder(total: int | None, *parts: int | None) -> int | None:

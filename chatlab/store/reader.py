@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import duckdb
 
 from chatlab.errors import NotFound
-from chatlab.ports import StoredMessage, StoredSession
+from chatlab.ports import StoredMessage, StoredSession, UnsettledAttempt
 from chatlab.store.connection import translated
 from chatlab.store.site import Site
 from chatlab.store.sql import named
@@ -47,6 +48,13 @@ class Reader:
             path = _dicts(connection.execute(named("path"), {"session_id": session_id}))
             parts = _parts(connection, [row["message_id"] for row in path])
         return [_message(row, parts.get(row["message_id"], [])) for row in path]
+
+    def unsettled(self, gateway: str, since: datetime) -> list[UnsettledAttempt]:
+        """Read the attempts whose bill can still be asked for; see queries/unsettled.sql."""
+        values = {"gateway": gateway, "since": since}
+        with self._site.reading() as connection, translated(self._site.path):
+            found = _dicts(connection.execute(named("unsettled"), values))
+        return [UnsettledAttempt(**row) for row in found]
 
 
 def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from chatlab.ports import Clock, StoredMessage, StoredSession
+from chatlab.ports import Clock, StoredMessage, StoredSession, UnsettledAttempt
 from chatlab.store.reader import Reader
 from chatlab.store.site import Site, closed
 from chatlab.store.status import StoreStatus, read_status
@@ -73,6 +73,10 @@ class DuckStore:
     async def thread(self, session_id: str) -> Sequence[StoredMessage]:
         """Read the active path of a session, first message first."""
         return await self._run(lambda: self._reader.thread(session_id))
+
+    async def unsettled(self, gateway: str, since: datetime) -> Sequence[UnsettledAttempt]:
+        """Read the attempts at a gateway, started since then, whose bill was not told, the latest first."""
+        return await self._run(lambda: self._reader.unsettled(gateway, since))
 
     async def query(
         self,

@@ -69,6 +69,22 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a gateway says about one generation after its end. `raw` is its own JSON text."""
+
+    generation_id: str
+    usage: Usage
+    charge: Charge
+    cancelled: bool | None = None  # we closed the stream before its end
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    served_model: str | None = None
+    provider: str | None = None
+    service_tier: str | None = None
+    raw: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """The cost of a reply in USD and where the number comes from. `usd` is None when it is unknown."""
 
