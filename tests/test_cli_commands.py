@@ -206,6 +206,21 @@ def test_the_whole_answer_can_come_in_one_piece(program: Program) -> None:
     assert FOOTER.fullmatch(whole.err)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_as_good_as_an_empty_one(program: Program, closed: str) -> None:
+    command = [sys.executable, "-m", "chatlab.cli", "ask", "hello"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {closed}', "sh", *command],
+        env=program.environ,
+        cwd=program.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert b"Traceback" not in done.stderr
+    assert len(program.rows("select 1 from ai_usage where outcome = 'completed'")) == 1
+
+
 def test_the_last_conversation_is_continued(program: Program) -> None:
     first = json.loads(program.run("ask", "What is 2 + 2?", "--json", "-s", "Be brief.").out)
     second = json.loads(program.run("ask", "And 3 + 3?", "-c", "-m", "sim/bee", "--json").out)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, TextIO, cast
 
 import typer
 
@@ -60,9 +61,17 @@ for command in (ask, chat, usage, sql, models, tools, doctor, simulator, demo):
 
 def run() -> None:
     """Run the program on this process's arguments and streams, and exit."""
+    # Some services start programs with streams closed, which Python then does not have at all.
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         _accept_any_text(stream)
     app(prog_name="chatlab")
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast(TextIO, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _accept_any_text(stream: TextIO) -> None:
