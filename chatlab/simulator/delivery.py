@@ -86,6 +86,8 @@ class Delivery:
         treatment = self._treatment
         framed = {"transfer-encoding": "chunked"} if framing == "chunked" else {}
         fields = {name.lower(): value for name, value in fields.items()}
+        if framing != "length":
+            fields.pop("content-length", None)
         head = self._compose_head(status, {**fields, **framed, **treatment.headers})
         if framing == "http10":
             head = head.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
