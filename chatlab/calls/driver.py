@@ -139,6 +139,7 @@ class _RunningCall:
                 if wait is None:
                     return ended
                 self.emit([Retrying(self._attempts, wait, str(ended.result.error))])
+                await self._write_pending()
                 await self.stop.run(self.driver.clock.sleep(wait))
                 await self._turn()
             except GatewayError as refusal:
@@ -153,9 +154,13 @@ class _RunningCall:
         """Wait for the route. Raises GatewayError when it is not worth while; a stop ends the wait."""
         if self._passage.enter_now():
             return
-        await self.driver.store.commit(*self._pending)  # the wait may be long
-        self._pending = ()
+        await self._write_pending()
         await self.stop.run(self._passage.enter())
+
+    async def _write_pending(self) -> None:
+        """Write what is known before a wait, which may be long: a process killed meanwhile loses none of it."""
+        await self.driver.store.commit(*self._pending)
+        self._pending = ()
 
     def _ended(self, ended: EndedAttempt) -> EndedAttempt:
         self._pending = ended_records(ended, self.driver.clock.now())
