@@ -158,7 +158,7 @@ class _RunningCall:
         await self.stop.run(self._passage.enter())
 
     async def _write_pending(self) -> None:
-        """Write what is known before a wait, which may be long: a process killed meanwhile loses none of it."""
+        """Write what is known before a wait, which may be long: a process killed in it loses nothing."""
         await self.driver.store.commit(*self._pending)
         self._pending = ()
 
