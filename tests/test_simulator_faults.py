@@ -54,20 +54,15 @@ class FastClock:
         await asyncio.sleep(0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def clock():
     return FastClock()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def simulator(clock):
     with Simulator.start(first_token_s=0, tokens_per_second=None, clock=clock) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def no_naps_yet(clock):
-    clock.naps.clear()
 
 
 class Reply:
