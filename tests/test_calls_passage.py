@@ -209,6 +209,7 @@ def test_a_stop_while_waiting_to_come_again_keeps_the_row_of_the_failure():
         assert [row.outcome for row in lab.rows(AttemptEnded)] == ["error_before"]
         make_room()
         assert lab.routes.in_flight == 0
+        assert all(lab.store.kinds()), "a commit of nothing"
 
     simulate(run())
 

@@ -123,7 +123,8 @@ class _RunningCall:
             simulated=self.driver.simulated,
         )
         self.last_reply = reply
-        await self._save([*self._pending, *after(reply)])
+        if records := [*self._pending, *after(reply)]:
+            await self._save(records)
         return reply, ended.result.error
 
     async def _to_last_attempt(self) -> EndedAttempt:
@@ -159,8 +160,9 @@ class _RunningCall:
 
     async def _write_pending(self) -> None:
         """Write what is known before a wait, which may be long: a process killed in it loses nothing."""
-        await self.driver.store.commit(*self._pending)
-        self._pending = ()
+        if self._pending:
+            await self.driver.store.commit(*self._pending)
+            self._pending = ()
 
     def _ended(self, ended: EndedAttempt) -> EndedAttempt:
         self._pending = ended_records(ended, self.driver.clock.now())
