@@ -36,7 +36,7 @@ def test_every_step_of_the_journey_holds(tmp_path: Path) -> None:
         timeout=90,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert done.stdout.count("  ok: ") == 15
+    assert done.stdout.count("  ok: ") == 18
     assert "canary" not in done.stdout
     assert "\x1b" not in done.stdout
     [seconds] = re.findall(r"Every step held\. ([\d.]+) s\n", done.stdout)

@@ -100,6 +100,7 @@ def _stopped_answer(lab: Workbench) -> Reply:
     _print(f"You: {LONG_QUESTION}")
     reply, _ = _watch(lab.stream(LONG_QUESTION, model="sim/dolphin"), "sim/dolphin", stop_after=STOP_AFTER)
     _check(reply.status == "stopped", "it ended as stopped")
+    _check(reply.cost.usd is None, "what it cost is not known yet, which is not zero")
     kept = _stored_texts(lab, str(reply.session_id))[-1]
     _check(len(kept) > 0 and kept == reply.text, f"the {len(kept)} characters that had come are kept")
     return reply
@@ -125,12 +126,20 @@ def _comparison(lab: Workbench) -> list[Reply]:
 
 def _usage(lab: Workbench, replies: Sequence[Reply]) -> None:
     _heading("Usage by model: `chatlab usage`")
+    lab.settle()
+    bills = [_later_bill(lab, reply) if reply.cost.usd is None else reply.cost.usd for reply in replies]
+    _check(None not in bills, "the bill of the stopped answer has come")
     table = Table.of(lab.usage(["model"]))
     _table(brief_usage(table))
-    known = [reply.cost.usd for reply in replies if reply.cost.usd is not None]
     spent = sum((cost for cost in _column(table, "cost_usd") if cost is not None), Decimal(0))
     _check(sum(_column(table, "n_attempts")) == len(replies), f"all {len(replies)} requests are counted")
-    _check(spent == sum(known, Decimal(0)), "the costs add up to the last digit")
+    _check(spent == sum(filter(None, bills), Decimal(0)), "the costs add up to the last digit")
+
+
+def _later_bill(lab: Workbench, reply: Reply) -> Decimal | None:
+    table = Table.of(lab.sql("select cost_usd from ai_usage where attempt_id = ?", [reply.attempt_id]))
+    bill: Decimal | None = _column(table, "cost_usd")[0]
+    return bill
 
 
 def _questions_in_sql(lab: Workbench, replies: Sequence[Reply]) -> None:
@@ -138,8 +147,7 @@ def _questions_in_sql(lab: Workbench, replies: Sequence[Reply]) -> None:
     _print(QUERY)
     table = Table.of(lab.sql(QUERY))
     _table(table)
-    unknown = sum(reply.cost.usd is None for reply in replies)
-    _check(sum(_column(table, "n_unknown")) == unknown, "a cost that is not known is not a zero")
+    _check(sum(_column(table, "attempts")) == len(replies), "they are the same requests")
 
 
 def _killed_process(store: Path) -> None:
@@ -156,8 +164,9 @@ def _killed_process(store: Path) -> None:
         _check(len(seen) == STOP_AFTER and process.returncode != 0, "it died while its answer was coming")
         session = str(lab.sessions()["session_id"].iloc[0])
         _check(_stored_texts(lab, session)[0] == LONG_QUESTION, "its question is stored")
-        outcomes = Table.of(lab.sql("select outcome from ai_usage where session_id = ?", [session]))
-        _check(_column(outcomes, "outcome") == ["abandoned"], "its request is marked abandoned")
+        killed = Table.of(lab.sql("select outcome, cost_usd from ai_usage where session_id = ?", [session]))
+        _check(_column(killed, "outcome") == ["abandoned"], "its request is marked abandoned")
+        _check(_column(killed, "cost_usd") == [None], "its cost is unknown")
         _check(len(_column(Table.of(lab.sessions()), "session_id")) > 1, "nothing else is harmed")
 
 
