@@ -405,6 +405,21 @@ class TestClocks:
         assert (result.outcome, result.text) == ("completed", "Hi" * 10)
         assert (result.timings.headers_s, result.timings.first_token_s) == (50.0, 50.0)
 
+    def test_output_is_timed_by_the_reads_that_brought_it(self):
+        usage = b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 3}}\n\n'
+        ping = b": ping\n\n"
+        result, _, _ = play(1.0, 1.0, HI, 2.0, ping, 2.0, HI, *(1.0, HI) * 10, 7.0, END, 7.0, usage, DONE)
+        times, counts = result.timings, result.counts
+        assert (times.headers_s, times.first_token_s, times.last_token_s, times.total_s) == (1, 2, 16, 30)
+        assert times.inter_token_p50_s == pytest.approx(1.0, rel=0.025)
+        assert times.inter_token_p95_s == pytest.approx(4.0, rel=0.025)
+        assert (counts.chunks, counts.events, counts.comments) == (16, 14, 1)
+        assert counts.bytes == 12 * len(HI) + len(ping + END + usage + DONE)
+
+    def test_one_piece_of_output_has_no_gap(self):
+        times = play(0.0, HI, 5.0, END, DONE)[0].timings
+        assert (times.last_token_s, times.inter_token_p50_s, times.inter_token_p95_s) == (0.0, None, None)
+
     def test_a_finished_answer_that_never_closes_is_complete(self):
         result, time, _ = play(0.0, HI, END, 1000.0)
         assert (result.outcome, time) == ("completed", 90.0)

@@ -14,6 +14,7 @@ import pytest
 from chatlab.clock import ManualClock
 from chatlab.errors import InvalidValue, NotFound, StoreError
 from chatlab.store import DuckStore
+from chatlab.store.migrations import migrations
 from chatlab.values.messages import Message, Reasoning, Text, ToolCall, assistant, user
 from chatlab.values.records import (
     AttemptEnded,
@@ -444,6 +445,6 @@ def test_a_store_moved_away_is_made_anew(path, run):
 
 def test_the_status_tells_what_doctor_shows(path, run):
     status = run(lambda store: store.status())
-    assert (status.path, status.schema_version, status.holder) == (path, 1, None)
+    assert (status.path, status.schema_version, status.holder) == (path, migrations()[-1].version, None)
     assert status.size_bytes > 0
     assert status.duckdb_version.count(".") == 2

@@ -18,7 +18,8 @@ from chatlab.clock import ManualClock
 from chatlab.errors import StoreBusy, StoreDamaged, StoreTooNew, StoreUnwritable
 from chatlab.store import DuckStore
 from chatlab.store.migrations import VIEWS, migrations
-from chatlab.values.records import SessionOpened
+from chatlab.values.records import AttemptEnded, SessionOpened
+from chatlab.values.reply import StreamCounts
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -61,6 +62,34 @@ def test_a_fresh_store_records_its_migrations(use):
     assert found["name"][0] == first.name == "0001_core"
     assert found["sha256"][0] == hashlib.sha256(first.sql.encode()).hexdigest()
     assert found["applied_at"][0] == NOW
+
+
+def test_a_store_of_the_first_version_keeps_its_rows_and_gains_columns(use, path):
+    first = migrations()[0]
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE schema_migrations "
+            "(version BIGINT, name VARCHAR, sha256 VARCHAR, applied_at TIMESTAMPTZ)"
+        )
+        connection.execute(first.sql)
+        connection.execute("INSERT INTO schema_migrations VALUES (1, ?, 'x', ?)", [first.name, NOW])
+        connection.execute("CREATE VIEW ai_usage AS SELECT * FROM attempts")
+        connection.execute("INSERT INTO schema_views VALUES ('ai_usage', 'older')")
+        connection.execute(
+            "INSERT INTO attempts (attempt_id, call_id, outcome, wire_bytes, t_start, t_end) "
+            "SELECT 'a-' || i, 'c-' || i, 'completed', i, $now, $now FROM range(3) AS numbers (i)",
+            {"now": NOW},
+        )
+
+    async def work(store):
+        known = {"attempt_id": "a-1", "outcome": "completed", "t_end": NOW, "t_last_token": NOW}
+        await store.commit(AttemptEnded(**known, inter_token_p50_s=0.5, counts=StreamCounts(chunks=7)))
+        columns = "attempt_id, wire_bytes, wire_chunks, inter_token_p50_s, last_token_s"
+        found = await store.query(f"SELECT {columns} FROM ai_usage ORDER BY attempt_id")
+        return found.astype(object).where(found.notna(), None).to_numpy().tolist()
+
+    assert use(work) == [["a-0", 0, None, None, None], ["a-1", 0, 7, 0.5, 0.0], ["a-2", 2, None, None, None]]
+    assert use().schema_version == migrations()[-1].version
 
 
 def test_the_schema_runs_where_there_are_no_keys_and_indexes():

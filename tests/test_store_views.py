@@ -25,6 +25,7 @@ from chatlab.values.records import (
     SessionOpened,
     UsageReport,
 )
+from chatlab.values.reply import StreamCounts
 from chatlab.values.request import ModelCard
 from chatlab.values.usage import Charge, Usage
 
@@ -86,6 +87,10 @@ def ended(attempt_id="a-1", outcome="completed", at=NOW):
         outcome=outcome,
         t_headers=at + timedelta(milliseconds=250),
         t_first_token=at + timedelta(milliseconds=500),
+        t_last_token=at + timedelta(milliseconds=2000),
+        inter_token_p50_s=0.05,
+        inter_token_p95_s=0.2,
+        counts=StreamCounts(bytes=9000, chunks=30, events=28, comments=2),
         t_end=at + timedelta(milliseconds=2500),
         served_model="sim/crow-2",
     )
@@ -214,8 +219,16 @@ def test_one_row_says_who_what_and_how_fast(run):
         "reasoning": 5,
         "headers_s": 0.25,
         "first_token_s": 0.5,
+        "last_token_s": 2.0,
+        "inter_token_p50_s": 0.05,
+        "inter_token_p95_s": 0.2,
         "total_s": 2.5,
         "tokens_per_second": 10.0,
+        "wire_bytes": 9000,
+        "wire_chunks": 30,
+        "wire_events": 28,
+        "wire_comments": 2,
+        "wire_malformed": 0,
     }
     assert {name: row[name] for name in expected} == expected
 
@@ -360,5 +373,5 @@ def test_a_model_that_its_gateway_no_longer_lists_is_gone(run):
 def test_every_column_of_a_view_is_defined_in_its_comment(run, view):
     columns = list(run([], lambda store: store.query(f"SELECT * FROM {view}")).columns)
     comment = view_texts()[view].partition("CREATE")[0]
-    defined = re.findall(r"^-- ([a-z_]+) +\S", comment.partition("--\n")[2], re.MULTILINE)
+    defined = re.findall(r"^-- ([a-z_0-9]+) +\S", comment.partition("--\n")[2], re.MULTILINE)
     assert defined == columns

@@ -64,6 +64,21 @@ def test_a_stream_tells_headers_text_usage_and_then_the_reply(lab):
     assert events[0].generation_id == reply.generation_id
 
 
+def test_how_an_answer_flowed_is_told_and_stored(slow_lab):
+    reply = slow_lab.ask("What is the capital of France?")
+    times, counts, stored = reply.timings, reply.counts, row(slow_lab, reply.call_id)
+    assert 0 < times.headers_s <= times.first_token_s < times.last_token_s <= times.total_s
+    assert 0 < times.inter_token_p50_s <= times.inter_token_p95_s
+    assert reply.retries == 0
+    assert counts.bytes > counts.chunks > 2
+    assert counts.comments > 0
+    told = {"wire_bytes": counts.bytes, "wire_chunks": counts.chunks, "wire_comments": counts.comments}
+    told |= {name: getattr(times, name) for name in ("inter_token_p50_s", "inter_token_p95_s")}
+    assert {name: stored[name] for name in told} == told
+    for name in ("headers_s", "first_token_s", "last_token_s", "total_s"):
+        assert stored[name] == pytest.approx(getattr(times, name), abs=1e-5)
+
+
 def test_streaming_or_not_gives_the_same_answer_at_the_same_cost(lab):
     whole, streamed = lab.ask(SUM, stream=False), lab.ask(SUM)
     assert (whole.text, whole.usage, whole.cost) == (streamed.text, streamed.usage, streamed.cost)

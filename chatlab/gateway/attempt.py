@@ -16,9 +16,16 @@ from typing import Protocol, Self
 
 from chatlab.errors import GatewayError
 from chatlab.gateway.faults import Faults
+from chatlab.gateway.gaps import Gaps
 from chatlab.gateway.reply import ReplyAssembler
 from chatlab.ports import Clock
-from chatlab.values.events import GatewayEvent, HeadersReceived, ReasoningDelta, TextDelta
+from chatlab.values.events import (
+    GatewayEvent,
+    HeadersReceived,
+    ReasoningDelta,
+    TextDelta,
+    UsageReported,
+)
 from chatlab.values.reply import AttemptResult, Timings
 
 _DRAIN_S = (
@@ -86,6 +93,8 @@ class StreamAttempt:
         self._last_progress: float | None = None
         self._headers_s: float | None = None
         self._first_token_s: float | None = None
+        self._gaps = Gaps()
+        self._chunks = 0
         self._total_s: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -104,13 +113,18 @@ class StreamAttempt:
 
     def result(self) -> AttemptResult:
         """Return how the attempt ended, or what has come so far with outcome `stopped`."""
+        gaps = self._gaps
         return self._assembler.result(
             Timings(
                 started_at=self._started_at,
                 headers_s=self._headers_s,
                 first_token_s=self._first_token_s,
+                last_token_s=None if gaps.last is None else gaps.last - self._t0,
+                inter_token_p50_s=gaps.percentile(50),
+                inter_token_p95_s=gaps.percentile(95),
                 total_s=self._total_s,
-            )
+            ),
+            chunks=self._chunks,
         )
 
     async def _events(self) -> AsyncGenerator[Sequence[GatewayEvent], None]:
@@ -161,10 +175,13 @@ class StreamAttempt:
         assembler = self._assembler
         before = assembler.progress
         batch = assembler.feed(data)
+        self._chunks += 1
         if assembler.progress != before:
-            self._last_progress = self._clock.monotonic()
+            now = self._last_progress = self._clock.monotonic()
+            if batch and (type(batch[0]) is not UsageReported or _brings_output(batch)):
+                self._gaps.output_at(now)
             if self._first_token_s is None and any(isinstance(e, TextDelta | ReasoningDelta) for e in batch):
-                self._first_token_s = self._last_progress - self._t0
+                self._first_token_s = now - self._t0
         return batch
 
     # Clocks
@@ -204,6 +221,11 @@ class StreamAttempt:
             return False
         self._assembler.fail(self._expired)
         return True
+
+
+def _brings_output(batch: Sequence[GatewayEvent]) -> bool:
+    """Whether anything came but usage, which gateways send after the output or along with it."""
+    return any(type(event) is not UsageReported for event in batch)
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

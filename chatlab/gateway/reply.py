@@ -115,8 +115,11 @@ class ReplyAssembler:
         else:
             self._warn(BROKE_AFTER_END)
 
-    def result(self, timings: Timings) -> AttemptResult:
-        """Return the state by now: `stopped` while the answer has not ended."""
+    def result(self, timings: Timings, *, chunks: int = 0) -> AttemptResult:
+        """Return the state by now: `stopped` while the answer has not ended.
+
+        When and in how many pieces the bytes came is only passed on.
+        """
         answer, error, usage = self._answer, self._error, self._answer.usage
         text = "".join(answer.text)
         generation_id = self._generation_id or answer.facts.get("id")
@@ -141,14 +144,18 @@ class ReplyAssembler:
             usage=parse_usage(usage) if usage else None,
             usage_raw=dump_json(usage) if usage else None,
             charge=parse_charge(usage) if usage else Charge(),
-            counts=self._counts(),
+            counts=self._counts(chunks),
             warnings=tuple(self._warnings) + ((OTHER_CHOICES,) if answer.other_choices else ()),
             error=error,
         )
 
-    def _counts(self) -> StreamCounts:
+    def _counts(self, chunks: int) -> StreamCounts:
         return StreamCounts(
-            bytes=self._bytes, events=self._events, comments=self._sse.comments, malformed=self._malformed
+            bytes=self._bytes,
+            chunks=chunks,
+            events=self._events,
+            comments=self._sse.comments,
+            malformed=self._malformed,
         )
 
     def _outcome(self) -> Outcome:

@@ -117,8 +117,12 @@ class AttemptEnded:
     attempt_id: str
     outcome: Outcome
     t_end: datetime
+    t_start: datetime | None = None  # when it was sent: after AttemptStarted was durable
     t_headers: datetime | None = None
     t_first_token: datetime | None = None
+    t_last_token: datetime | None = None
+    inter_token_p50_s: float | None = None  # as in Timings
+    inter_token_p95_s: float | None = None
     served_model: str | None = None
     provider: str | None = None
     quantization: str | None = None

@@ -24,11 +24,18 @@ Outcome: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """When things happened: `started_at` is wall-clock UTC, the rest seconds after it, monotonic."""
+    """When things happened: `started_at` is wall-clock UTC, the rest seconds after it, monotonic.
+
+    The inter-token times are seconds between two reads that brought output (one or more tokens), each within
+    2.5 %; None where there were no two.
+    """
 
     started_at: datetime
     headers_s: float | None = None
     first_token_s: float | None = None  # first visible or reasoning text
+    last_token_s: float | None = None  # last text, reasoning or piece of a tool call
+    inter_token_p50_s: float | None = None
+    inter_token_p95_s: float | None = None
     total_s: float | None = None
 
     def tokens_per_second(self, output_tokens: int | None) -> float | None:
@@ -44,6 +51,7 @@ class StreamCounts:
     """What went over the wire in one attempt."""
 
     bytes: int = 0
+    chunks: int = 0  # pieces in which the body was read
     events: int = 0  # SSE events that carried JSON
     comments: int = 0  # keep-alive lines
     malformed: int = 0  # events or lines that could not be read
@@ -99,8 +107,8 @@ class ContextReport:
 class Reply:
     """The final result of one call: the last thing every face receives.
 
-    `status` is the outcome of the last attempt; `attempts` counts HTTP attempts. Ids are those of the
-    store's rows: session, assistant message, call and last attempt.
+    `status` is the outcome of the last attempt, `timings` and `counts` are its own too; `attempts` counts
+    HTTP attempts. Ids are those of the store's rows: session, assistant message, call and last attempt.
     """
 
     text: str
@@ -117,6 +125,7 @@ class Reply:
     generation_id: str | None = None
     usage: Usage | None = None
     cost: Cost = UNKNOWN_COST
+    counts: StreamCounts = field(default_factory=StreamCounts)
     attempts: int = 1
     simulated: bool = False
     context: ContextReport | None = None
@@ -125,6 +134,11 @@ class Reply:
     message_id: str | None = None
     call_id: str | None = None
     attempt_id: str | None = None
+
+    @property
+    def retries(self) -> int:
+        """How many attempts failed before the last one."""
+        return self.attempts - 1
 
     @property
     def tokens_per_second(self) -> float | None:

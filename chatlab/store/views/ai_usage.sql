@@ -3,7 +3,7 @@
 -- attempt_id        id of the attempt
 -- call_id           id of the logical request; retries share it
 -- session_id        id of the chat session; NULL outside chats
--- attempt_no        1 for the first attempt of a call; counting its rows counts calls
+-- attempt_no        1 for the first attempt of a call, more for its retries; counting its rows counts calls
 -- started_at        when the attempt started, UTC
 -- day               its day in UTC
 -- user_id           who asked
@@ -41,8 +41,16 @@
 -- estimated_cost_usd USD: the latest list price computed for these tokens, whatever the basis
 -- headers_s         seconds from start to response headers
 -- first_token_s     seconds from start to the first visible or reasoning text
+-- last_token_s      seconds from start to the last text, reasoning or piece of a tool call
+-- inter_token_p50_s seconds between two reads that brought output: the median, within 2.5 %
+-- inter_token_p95_s the same: the 95th percentile
 -- total_s           seconds from start to end
 -- tokens_per_second output tokens per second after the first token
+-- wire_bytes        bytes of the body
+-- wire_chunks       pieces in which it was read
+-- wire_events       events of the stream that carried JSON
+-- wire_comments     keep-alive lines
+-- wire_malformed    events or lines that could not be read
 CREATE OR REPLACE VIEW ai_usage AS
 WITH list_price AS (
     SELECT attempt_id, arg_max(usd, computed_at) AS usd
@@ -157,9 +165,17 @@ SELECT
     p.estimated_cost_usd,
     epoch_us(p.t_headers - p.t_start) * 1e-6 AS headers_s,
     epoch_us(p.t_first_token - p.t_start) * 1e-6 AS first_token_s,
+    epoch_us(p.t_last_token - p.t_start) * 1e-6 AS last_token_s,
+    p.inter_token_p50_s,
+    p.inter_token_p95_s,
     epoch_us(p.t_end - p.t_start) * 1e-6 AS total_s,
     CASE WHEN p.t_end > p.t_first_token AND p.output_tokens > 0
         THEN p.output_tokens / (epoch_us(p.t_end - p.t_first_token) * 1e-6)
-    END AS tokens_per_second
+    END AS tokens_per_second,
+    p.wire_bytes,
+    p.wire_chunks,
+    p.wire_events,
+    p.wire_comments,
+    p.wire_malformed
 FROM priced AS p
 LEFT JOIN calls AS c ON c.call_id = p.call_id;
