@@ -123,6 +123,26 @@ def test_a_refusal_after_the_debounce_is_a_cut_of_its_own():
     assert (limit.limit, limit.cuts) == (25, 2)
 
 
+def test_refusals_within_fifteen_seconds_are_one_cut():
+    limit = at(40)
+    limit.throttled("a", 0.0)
+    limit.throttled("b", 14.9)
+    assert limit.cuts == 1
+    limit.throttled("c", 15.0)
+    assert limit.cuts == 2
+
+
+def test_every_round_needs_all_its_successes_anew():
+    limit = at(4)
+    for _ in range(5):
+        limit.start()
+    grown = []
+    for _ in range(9):
+        limit.succeeded()
+        grown.append(limit.limit)
+    assert grown == [4, 4, 4, 5, 5, 5, 5, 5, 6]
+
+
 def test_it_never_falls_below_one():
     limit = at(2)
     for number in range(5):
