@@ -12,7 +12,7 @@ from chatlab.calls.settlement import Settler
 from chatlab.errors import RequestError
 from chatlab.ports import Clock, Gateway
 from chatlab.prices import GenaiPriceBook
-from chatlab.settings import Settings
+from chatlab.settings import SIMULATOR, Settings
 
 if TYPE_CHECKING:
     from chatlab.gateway.attempt import Timeouts
@@ -105,7 +105,7 @@ class Connections:
             return OpenAIGateway(
                 base_url=url,
                 api_key=key,
-                name=gateway_name(url),
+                name=SIMULATOR if self.settings.simulated else gateway_name(url),
                 clock=self.clock,
                 timeouts=self._timeouts,
             )
@@ -121,7 +121,7 @@ class Connections:
         return OpenAIGateway(
             base_url=self._simulator.url,
             api_key=Secret(SIMULATOR_KEY),
-            name="simulator",
+            name=SIMULATOR,
             clock=self.clock,
             timeouts=self._timeouts,
         )

@@ -353,6 +353,24 @@ class TestWithTheSimulator:
             assert "Cost: unknown" in reply.footer()
             assert lab.settle() == 0
 
+    def test_the_next_workbench_settles_in_the_background_what_the_one_before_stopped(self, tmp_path):
+        def open_at(url):
+            return chatlab.open(tmp_path / "lab.duckdb", gateway=url, api_key=SIMULATOR_KEY)
+
+        with Simulator.start(first_token_s=0, tokens_per_second=50) as simulator:
+            with open_at(simulator.url) as lab:
+                for event in (stream := lab.stream(LONG)):
+                    if isinstance(event, TextDelta):
+                        stream.stop()
+            with open_at(simulator.url) as lab:
+                lab.ask("Hi", max_tokens=1)
+                deadline = SystemClock().monotonic() + 30
+                while SystemClock().monotonic() < deadline:
+                    frame = lab.sql("SELECT cost_basis, gateway FROM ai_usage WHERE outcome = 'stopped'")
+                    if list(frame["cost_basis"]) == ["reported"]:
+                        break
+        assert frame.to_dict("records") == [{"cost_basis": "reported", "gateway": "simulator"}]
+
     def test_closing_does_not_wait_for_a_bill(self, monkeypatch):
         monkeypatch.setenv("CHATLAB_SIMULATOR_PACE", "40")
         lab = chatlab.open()
