@@ -358,6 +358,13 @@ def test_before_its_end_the_result_is_stopped():
     assert (result.outcome, result.text, result.error) == ("stopped", "Hi", None)
 
 
+def test_whoever_stops_an_answer_that_came_to_its_end_mark_has_the_whole_of_it():
+    assembler = ReplyAssembler(Faults("g", "m"))
+    assembler.feed(HI + END + b"data: [DONE]\n\n")
+    result = assembler.result(TIMINGS)
+    assert (result.outcome, result.text, result.finish_reason) == ("completed", "Hi", "stop")
+
+
 def test_a_missing_end_mark_is_told():
     assert assemble(HI + END)[1].warnings == (NO_END_MARK,)
 

@@ -160,7 +160,8 @@ class ReplyAssembler:
 
     def _outcome(self) -> Outcome:
         if self._error is None:
-            return "completed" if self._ended else "stopped"
+            whole = self._ended or (self._saw_end_mark and self._answer.finish not in (None, "error"))
+            return "completed" if whole else "stopped"
         if self._error.kind == "truncated":
             return "truncated"
         return "error_during" if self._answer.has_output() else "error_before"
