@@ -27,7 +27,7 @@ def asking(own_store, monkeypatch):
     def start(then):
         script = ASK.format(then=then)
         return subprocess.Popen(
-            [sys.executable, "-X", "dev", "-c", script],
+            [sys.executable, "-W", "error", "-c", script],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
