@@ -60,5 +60,6 @@ def test_the_matrix_has_each_number_once():
     assert [one.number for one in ITEMS] == list(range(1, 101))
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_matrix_and_the_sdk_do():
     assert FILE.read_text() == table(), "write it anew: python -m tests.conformance"
