@@ -567,3 +567,29 @@ class TestSockets:
     def test_a_refused_connection_says_so(self):
         result = send(url="http://127.0.0.1:9/v1", name="host", timeouts=Timeouts(connect=5.0))
         assert (result[1].outcome, result[1].error.sent) == ("error_before", False)
+
+
+def test_closing_ends_a_lookup_that_runs_and_leaves_no_connection():
+    async def scene():
+        asked = asyncio.Event()
+        left = asyncio.Event()
+
+        async def silent(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await reader.read()  # until the client is gone
+            left.set()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            gateway = gateway_at(f"http://127.0.0.1:{port}/v1")
+            lookup = asyncio.ensure_future(gateway.models())
+            await asked.wait()
+            await gateway.close()
+            with pytest.raises(ConnectionFailed, match="closed meanwhile"):
+                await lookup
+            await left.wait()
+
+    asyncio.run(asyncio.wait_for(scene(), 10))

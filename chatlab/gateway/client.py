@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 from openai import AsyncOpenAI, Omit, OpenAIError
@@ -36,6 +36,8 @@ from chatlab.values.secret import Secret
 from chatlab.values.usage import Bill
 
 __all__ = ["OpenAIGateway", "Timeouts", "gateway_name"]
+
+T = TypeVar("T")
 
 MAX_CONNECTIONS = 1000
 MAX_IDLE_CONNECTIONS = 100
@@ -67,6 +69,8 @@ class OpenAIGateway:
         self._secret = api_key
         self._clock = clock
         self._timeouts = timeouts or Timeouts()
+        self._lookups: set[asyncio.Task[Any]] = set()
+        self._closed = False
         self._http = http = _http_client(api_key, self._timeouts, transport)
         self._openai = _Transport(
             base_url=base_url, api_key="unused", max_retries=0, timeout=http.timeout, http_client=http
@@ -94,7 +98,7 @@ class OpenAIGateway:
         faults = self._faults(None)
         try:
             async with asyncio.timeout(self._timeouts.first_token):
-                return model_cards(await self._listing())
+                return model_cards(await self._lookup(self._listing()))
         except TimeoutError:
             failure = faults.timeout(f"the model list did not come within {self._timeouts.first_token:g} s")
         except MALFORMED:
@@ -113,7 +117,7 @@ class OpenAIGateway:
         faults = self._faults(None)
         try:
             async with asyncio.timeout(self._timeouts.first_token):
-                told = await self._told_of(generation_id)
+                told = await self._lookup(self._told_of(generation_id))
             return parse_bill(generation_id, told, dump_json(told))
         except TimeoutError:
             failure = faults.timeout(f"a bill did not come within {self._timeouts.first_token:g} s")
@@ -126,8 +130,25 @@ class OpenAIGateway:
         raise failure
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; lookups that run are ended and fail."""
+        self._closed = True
+        for lookup in self._lookups:
+            lookup.cancel()
+        await asyncio.gather(*self._lookups, return_exceptions=True)
         await self._openai.close()
+
+    async def _lookup(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await what close() may end, so that no connection is made behind its back and left open."""
+        lookup = asyncio.ensure_future(work)
+        self._lookups.add(lookup)
+        try:
+            return await lookup
+        except asyncio.CancelledError:
+            if self._closed and lookup.cancelled():
+                raise ConnectionError("it was closed meanwhile") from None
+            raise
+        finally:
+            self._lookups.discard(lookup)
 
     def _faults(self, model: str | None) -> Faults:
         return Faults(self._name, model, self._redact)
